@@ -1,0 +1,43 @@
+"""What is wrong with an input, said once and well: where, which field, the value given, what is allowed, a fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class TrainyardError(Exception):
+    """The root of every error of ours; the tree is drawn in `runtime/errors.py`."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding in one file. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    field: str
+    """Dotted path, e.g. `workspaces.research.computes.cpu-cluster.min_nodes`; empty for the whole file."""
+    message: str
+    given: str | None = None
+    """The value as written, shortened; None where there is none, or where it may be a secret."""
+    rule: str = ""
+
+    def __str__(self) -> str:
+        """Render as the two lines that the terminal shows."""
+        head = f"{self.file}:{self.line}:{self.column}: {self.field or 'the file'}"
+        given = "" if self.given is None else f" = {self.given}"
+        rule = f"   [rule {self.rule}]" if self.rule else ""
+        return f"{head}{given}\n  {self.message}{rule}"
+
+
+class SpecError(TrainyardError):
+    """The input must be fixed; nothing was sent. Carries every problem found, in file order."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
