@@ -1,0 +1,127 @@
+"""Environments are built once, and again when a build did not finish. No package index is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from node import environments, launch, layout
+from node import status as statuses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.node.conftest import Runs
+
+HERE = "{}.{}".format(*sys.version_info[:2])
+ENSURE = """
+import sys; from pathlib import Path; from node import environments
+with open(sys.argv[2], "ab") as log:
+    print(environments.ensure(None, [], Path(sys.argv[1]), log).cached)
+"""
+
+
+def ensure(cache: Path, pip: list[str], python: str | None = None) -> environments.Environment:
+    with (cache.parent / "build.log").open("ab") as log:
+        return environments.ensure(python, pip, cache, log)
+
+
+def test_an_environment_is_built_once_and_rebuilt_when_half_built(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    built = ensure(cache, [])
+    assert (built.cached, built.interpreter.exists()) == (False, True)
+    again = ensure(cache, [], HERE)
+    assert (again.cached, again.id, again.built_s) == (True, built.id, built.built_s)
+    (built.path / environments.READY).unlink()
+    (built.path / "half").touch()
+    rebuilt = ensure(cache, [])
+    assert (rebuilt.cached, rebuilt.id, (built.path / "half").exists()) == (False, built.id, False)
+    version = subprocess.check_output([rebuilt.interpreter, "-c", "import sys; print(sys.prefix)"], text=True)
+    assert version.strip() == str(rebuilt.path)
+
+
+def test_two_processes_build_once(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", ENSURE, str(tmp_path / "cache"), str(tmp_path / "log")]
+    environment = {**os.environ, "PYTHONPATH": str(launch.package_root())}
+    both = [subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    assert sorted(process.communicate(timeout=60)[0] for process in both) == [b"False\n", b"True\n"]
+
+
+def test_a_build_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("ab") as log, pytest.raises(environments.BuildStopped):
+        environments.ensure(None, [], tmp_path / "cache", log, stop=lambda: True)
+    assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+def test_a_failed_build_fails_the_run_with_the_installers_words(runs: Runs, tmp_path: Path) -> None:
+    pip = ["--no-index", "no-such-package-at-all"]
+    run_dir = runs.start("echo never", environment={"pip": [*pip], "cache": str(tmp_path / "cache")})
+    status = runs.end(run_dir)
+    assert status.state == statuses.FAILED
+    assert status.reason is not None
+    assert status.reason.startswith("the environment could not be built (uv failed): ")
+    assert "no-such-package-at-all" in status.reason
+    assert "no-such-package-at-all" in (run_dir / layout.BUILD_LOG).read_text()
+    assert runs.log(run_dir) == b""
+
+
+def test_a_job_runs_in_the_environment_that_was_built(runs: Runs, tmp_path: Path) -> None:
+    run_dir = runs.start("python -c 'import sys; print(sys.prefix)'", environment={"cache": str(tmp_path / "cache")})
+    status = runs.end(run_dir)
+    assert status.environment is not None
+    assert status.environment.cached is False
+    assert runs.log(run_dir).decode().strip() == str(tmp_path / "cache" / status.environment.id)
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        (
+            "2.3",
+            (
+                f"this machine has no Python 2.3, which the environment asks for (it has {HERE}): "
+                f"install python2.3, or ask for python={HERE} in the conda file"
+            ),
+        ),
+        ("latest", "the Python version 'latest' is not of the form 3.11"),
+    ],
+)
+def test_a_python_that_is_not_there_is_refused(tmp_path: Path, python: str, message: str) -> None:
+    with pytest.raises(environments.EnvironmentRefused) as caught:
+        ensure(tmp_path / "cache", [], python)
+    assert str(caught.value) == message
+
+
+def test_a_requirement_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(environments.EnvironmentRefused, match="holds a line break"):
+        ensure(tmp_path / "cache", ["six\n-r /etc/passwd"])
+
+
+def test_the_id_tells_contents_apart_and_ignores_order() -> None:
+    assert environments.content_id("3.11.7", ["a", "b"]) == environments.content_id("3.11.7", ["b", "a"])
+    assert (
+        len({environments.content_id(*key) for key in (("3.11.7", ["a"]), ("3.11.8", ["a"]), ("3.11.7", ["b"]))}) == 3
+    )
+
+
+def test_pips_settings_are_said_in_uvs_words(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://mirror.example/simple\n")
+    given = {
+        "HOME": str(tmp_path),
+        "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"),
+        "PIP_FIND_LINKS": "/a /b",
+        "PYTHONPATH": "/elsewhere",
+    }
+    settings = environments.installer_environment(given)
+    assert {key: value for key, value in settings.items() if key in ("UV_DEFAULT_INDEX", "UV_FIND_LINKS")} == {
+        "UV_DEFAULT_INDEX": "https://mirror.example/simple",
+        "UV_FIND_LINKS": "/a,/b",
+    }
+    assert "PYTHONPATH" not in settings
+    own = environments.installer_environment({**given, "UV_DEFAULT_INDEX": "https://own.example/simple"})
+    assert own["UV_DEFAULT_INDEX"] == "https://own.example/simple"
+    assert "UV_FIND_LINKS" not in own
