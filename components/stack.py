@@ -68,7 +68,7 @@ class Stack(Component):
             )
             for compute_name, compute_spec in item.computes.items():
                 ids[compute_name] = compute.declare(compute_name, compute_spec, place, dependencies, child)
-            if item.system_datastores_auth_mode == "identity":
+            if item.system_datastores_auth_mode == "Identity":
                 used = _used_identities(item.computes, identities)
                 _let_read(key, used, workspace.storage_account, account.subscription_id, child)
         self.document = _document(name, spec, account, workspaces, ids)

@@ -85,7 +85,7 @@ class Workspace(Component):
                 kind=storage.Kind.STORAGE_V2,
                 sku=storage.SkuArgs(name=storage.SkuName.STANDARD_LRS),
                 allow_blob_public_access=False,
-                allow_shared_key_access=self._spec.system_datastores_auth_mode == "accesskey",
+                allow_shared_key_access=self._spec.system_datastores_auth_mode == "AccessKey",
                 enable_https_traffic_only=True,
                 minimum_tls_version=storage.MinimumTlsVersion.TLS1_2,
                 public_network_access=self._spec.public_network_access,

@@ -21,7 +21,7 @@ class WorkspaceSpec(Spec):
     """Who the workspace is when it reads its storage and vault."""
     public_network_access: Literal["Enabled", "Disabled"] = "Disabled"
     """Disabled: reachable through a private endpoint only, so not from a laptop. Open it explicitly."""
-    system_datastores_auth_mode: Literal["identity", "accesskey"] = "identity"
+    system_datastores_auth_mode: Literal["Identity", "AccessKey"] = "Identity"
     """How data is reached: by each caller's own identity, or by the storage account's key."""
     hbi_workspace: bool = False
     """High business impact: less telemetry, scratch disks encrypted. Changing it replaces the workspace."""

@@ -82,7 +82,7 @@ def test_a_cluster_renders_the_body_that_arm_takes(render: Callable[[StackSpec],
                 "scaleSettings": {
                     "minNodeCount": 0,
                     "maxNodeCount": 4,
-                    "nodeIdleTimeBeforeScaleDown": "PT120S",
+                    "nodeIdleTimeBeforeScaleDown": "PT15S",
                 },
                 "subnet": {
                     "id": "/subscriptions/11111111-2222-4333-8444-555555555555/Subnet/trainyard-local-vnet-training"

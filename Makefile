@@ -1,0 +1,33 @@
+# Each target is a line or two; the work is in `invoke` tasks and in tests.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup demo test quick lint clean
+
+setup: .venv/ready ## a virtual environment, the dependencies, the Pulumi engine
+	$(BIN)/invoke setup
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch .venv/ready
+
+demo: setup ## the whole line once, as a story
+	$(BIN)/invoke demo
+
+test: setup lint quick ## everything
+	$(BIN)/python -m pytest -m "engine or clients" -p no:randomly
+
+quick: .venv/ready ## the levels without the engine, in seconds
+	$(BIN)/python -m pytest -m "not engine and not clients"
+
+lint: .venv/ready
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lock: ## pin the dependencies anew
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""What the terminal shows, and the glue that joins engine, emulator and runtime for the tasks."""

@@ -1,0 +1,93 @@
+"""A plan of the engine as lines for a person, or as an object for a script. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from console.table import plural
+
+if TYPE_CHECKING:
+    from engine.plan import Change, Json, Plan
+
+SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "import": "="}
+WORDS = {"create": "created", "update": "changed", "replace": "replaced", "delete": "deleted", "import": "imported"}
+PRECIOUS = (
+    "azure-native:machinelearningservices:Compute",
+    "azure-native:machinelearningservices:Workspace",
+    "azure-native:storage:StorageAccount",
+    "azure-native:keyvault:Vault",
+)
+"""What must not be replaced unasked: it takes runs, models or data with it."""
+
+
+def real(plan: Plan) -> list[Change]:
+    """List what changes in the cloud; components exist in the program only."""
+    return [change for change in plan.differences if not change.component]
+
+
+def lines(plan: Plan) -> list[str]:
+    """Render one line a change and the properties that differ below it; ends in a line that counts."""
+    shown = []
+    for change in real(plan):
+        kind = change.type.rpartition(":")[2]
+        how = {"replace": "REPLACES it", "update": "in place"}.get(change.op, "")
+        shown.append(f"  {SIGNS[change.op]} {change.name:<24} {kind:<22} {how}".rstrip())
+        for item in change.properties:
+            forces = "   forces the replacement" if item.replaces else ""
+            shown.append(f"      {short(item.path)} {value(item.old)} → {value(item.new)}{forces}")
+    return [*shown, summary(plan)]
+
+
+def summary(plan: Plan, *, done: bool = False) -> str:
+    """Count the changes in one line."""
+    changes = real(plan)
+    if not changes:
+        return "  no changes"
+    counts = {op: sum(change.op == op for change in changes) for op in WORDS}
+    if done:
+        return "  " + ", ".join(f"{count} {WORDS[op]}" for op, count in counts.items() if count)
+    parts = [f"{count} {WORDS[op].removesuffix('d')}" for op, count in counts.items() if count and op != "replace"]
+    if counts["replace"]:
+        parts.append(plural(counts["replace"], "replacement"))
+    return f"  {plural(len(changes), 'change')}: {', '.join(parts)}"
+
+
+def replaced(plan: Plan) -> list[str]:
+    """Name what a plan would replace or lose and what must not go unasked."""
+    return sorted({change.name for change in real(plan) if change.op == "replace" and change.type in PRECIOUS})
+
+
+def as_json(plan: Plan) -> dict[str, Json]:
+    """Render the whole plan for scripts."""
+    return {
+        "changes": [
+            {
+                "name": change.name,
+                "type": change.type,
+                "urn": change.urn,
+                "op": change.op,
+                "properties": [
+                    {"path": item.path, "old": item.old, "new": item.new, "replaces": item.replaces}
+                    for item in change.properties
+                ],
+            }
+            for change in real(plan)
+        ],
+        "counts": dict(plan.counts),
+        "warnings": list(plan.warnings),
+    }
+
+
+def short(path: str) -> str:
+    """Drop the nesting that ARM adds around a compute's own properties, and speak in the stack file's words."""
+    name = path.removeprefix("properties.properties.").removeprefix("properties.").removeprefix("scaleSettings.")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def value(item: Json) -> str:
+    """Show a value in a few words."""
+    if item is None:
+        return "(none)"
+    text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004 - one line of a terminal

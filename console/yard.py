@@ -1,0 +1,251 @@
+"""The glue: one project with its engine, its emulator and its deployed stacks, as the tasks need them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from console import plans
+from runtime.project import Project
+from specs.cloud import disagreement, emulator_variables
+from specs.problems import Problem, SpecError, TrainyardError
+from specs.stack import StackSpec, load_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from console.live import Row
+    from engine.operations import Progress
+    from engine.plan import Plan
+    from engine.session import Session
+    from runtime.events import OnEvent
+    from runtime.models import Model
+    from runtime.runs import Run
+    from specs.outputs import StackOutputs
+
+
+class HeldBackError(TrainyardError):
+    """One of our own safeguards held; the message says how to go on."""
+
+    exit_code = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """One project folder."""
+
+    project: Project
+
+    @classmethod
+    def here(cls) -> Yard:
+        """Find the project of the current folder."""
+        return cls(Project.find())
+
+    def stack_names(self) -> list[str]:
+        """List the stacks that have a file."""
+        found = (self.project.root / "stacks").glob("*.yaml")
+        return sorted(path.stem for path in found if not path.name.startswith("Pulumi."))
+
+    def spec(self, stack: str) -> StackSpec:
+        """Read a stack's file. Raises `SpecError`; one that names the stacks there are when it has none."""
+        names = self.stack_names()
+        if stack not in names:
+            near = difflib.get_close_matches(stack, names, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            message = f"no such stack.{hint} Allowed: {', '.join(names) or 'none; there is no stacks/*.yaml'}."
+            raise SpecError(
+                [Problem(f"stacks/{stack}.yaml", 1, 1, "--stack", message, given=f'"{stack}"', rule="stack")]
+            )
+        return load_stack(self.project.root / "stacks" / f"{stack}.yaml", f"stacks/{stack}.yaml")
+
+    def cloud(self, stack: str, spec: StackSpec) -> dict[str, str]:
+        """Return what the stack's cloud adds to the environment; starts the emulator for a stack that says so.
+
+        Raises `HeldBackError` when the shell points at another cloud than the stack's file.
+        """
+        if spec.cloud == "emulator":
+            from emulator import launch
+
+            return launch.ensure(self.project.emulator_home).environment()
+        if refusal := disagreement(stack, spec.cloud, os.environ):
+            raise HeldBackError(refusal)
+        return {}
+
+    def session(self, stack: str) -> tuple[Session, StackSpec]:
+        """Open a stack for the engine. Raises when its file is bad, the clouds disagree, or there is no engine."""
+        from engine import obtain
+        from engine.errors import EngineError
+        from engine.session import Session
+
+        spec = self.spec(stack)
+        cloud = self.cloud(stack, spec)
+        found = obtain.find()
+        if found is None:
+            message = "there is no Pulumi engine on this machine yet."
+            raise EngineError(message, "type: invoke setup")
+        return Session(self.project.root, stack, found, cloud), spec
+
+    def preview(self, stack: str, on_event: Callable[[Progress], None] | None = None) -> Plan:
+        """Say what `up` would do."""
+        from engine import operations
+
+        session, _ = self.session(stack)
+        return operations.preview(session, on_event=on_event)
+
+    def up(self, stack: str, allowed: list[str], on_event: Callable[[Progress], None] | None = None) -> Plan:
+        """Deploy a stack and keep its outputs. Replaces a compute or workspace only when it is named in `allowed`."""
+        from engine import operations
+
+        session, _ = self.session(stack)
+        plan = operations.preview(session, on_event=None)
+        lost = [name for name in plans.replaced(plan) if name not in allowed]
+        if lost:
+            flags = " ".join(f"--allow-replace {name}" for name in lost)
+            shown = "\n".join(plans.lines(plan))
+            accept = f"to accept it: invoke up --stack {stack} {flags}"
+            raise HeldBackError(f"this would replace {', '.join(lost)}. Nothing was done.\n{shown}\n  {accept}")
+        done = operations.up(session, on_event=on_event)
+        self.keep_outputs(session)
+        return done
+
+    def refresh(self, stack: str, *, preview_only: bool, on_event: Callable[[Progress], None] | None = None) -> Plan:
+        """Compare state with the cloud; adopt what differs unless `preview_only`."""
+        from engine import operations
+
+        session, _ = self.session(stack)
+        plan = operations.refresh(session, preview_only=preview_only, on_event=on_event)
+        if not preview_only:
+            self.keep_outputs(session)
+        return plan
+
+    def doomed(self, stack: str) -> Plan:
+        """Say what `destroy` would delete."""
+        from engine import operations
+
+        session, _ = self.session(stack)
+        return operations.destroy(session, preview_only=True)
+
+    def destroy(self, stack: str, on_event: Callable[[Progress], None] | None = None) -> Plan:
+        """Delete all that a stack made, and forget its outputs."""
+        from engine import operations
+        from runtime import outputs
+
+        session, _ = self.session(stack)
+        plan = operations.destroy(session, on_event=on_event)
+        outputs.forget(self.project, stack)
+        return plan
+
+    def keep_outputs(self, session: Session) -> None:
+        """Fetch a stack's outputs from the engine into the cache that `runtime` reads."""
+        from engine import operations
+        from runtime import outputs
+        from specs.outputs import StackOutputs
+
+        document = operations.outputs(session).get("trainyard")
+        if document is None:
+            outputs.forget(self.project, session.stack)
+        else:
+            outputs.save(self.project, StackOutputs.model_validate(document))
+
+    def outputs(self, stack: str) -> StackOutputs:
+        """Read what a stack answers, anew when plain `pulumi up` wrote the state since; its emulator is awake after."""
+        from runtime import outputs
+
+        spec = self.spec(stack)
+        if self._outdated(stack):
+            session, _ = self.session(stack)
+            self.keep_outputs(session)
+        found = outputs.load(self.project, stack)
+        if spec.cloud == "emulator" and not emulator_variables(os.environ):
+            self.cloud(stack, spec)
+        return found
+
+    def _outdated(self, stack: str) -> bool:
+        state = self.project.data / "pulumi" / ".pulumi" / "stacks" / "trainyard" / f"{stack}.json"
+        kept = self.project.outputs_file(stack)
+        return state.exists() and (not kept.exists() or kept.stat().st_mtime_ns < state.stat().st_mtime_ns)
+
+    def variables(self, stack: str) -> dict[str, str]:
+        """Return what plain pulumi, az and the SDKs need to see a stack's cloud and state: what differs from here."""
+        session, _ = self.session(stack)
+        session.prepare()
+        wanted = session.environment()
+        return {name: value for name, value in wanted.items() if os.environ.get(name) != value}
+
+    def submit(self, job: Path, target: str | None, stack: str, on_event: OnEvent) -> Run:
+        """Submit a job file. `local` needs no stack; everything else needs a deployed one."""
+        from runtime.submit import submit
+        from specs.stack import LOCAL
+
+        known = self.deployed(stack)
+        if known is None and target != LOCAL:
+            self.spec(stack)
+        return submit(job, target, stack=known or stack, project=self.project, on_event=on_event)
+
+    def deployed(self, stack: str) -> StackOutputs | None:
+        """Read what a stack answers, or None when it was never brought up."""
+        from runtime.errors import NotDeployedError
+
+        try:
+            return self.outputs(stack)
+        except NotDeployedError:
+            return None
+
+    def awake(self, stack: str) -> None:
+        """Start the emulator again when a deployed stack's runs are in it; nothing else."""
+        if stack in self.stack_names():
+            self.deployed(stack)
+
+    def runs(self, stack: str) -> list[Run]:
+        """List runs, newest first."""
+        from runtime.runs import list_runs
+
+        self.awake(stack)
+        return list_runs(self.project)
+
+    def run(self, run_id: str, workspace: str | None = None, stack: str = "local") -> Run:
+        """Find a run here, or in a workspace that is named."""
+        from runtime.runs import find_run
+
+        if workspace is None:
+            self.awake(stack)
+        return find_run(self.project, run_id, workspace).refresh()
+
+    def register(self, stack: str, name: str, path: str, run_id: str | None, metric: str) -> Model:
+        """Register a model from a run, from the best run, or from a local path."""
+        from pathlib import Path
+
+        from runtime import models
+
+        known = self.outputs(stack)
+        if run_id is None:
+            return models.register(self.project, Path(path), name, stack=known)
+        run = self.best(stack, metric) if run_id == "best" else self.run(run_id, None, stack)
+        return models.register(self.project, run, name, stack=known, details=models.Details(path=path))
+
+    def best(self, stack: str, metric: str) -> Run:
+        """Find the completed run with the highest value of a metric."""
+        from runtime.errors import NotFoundError
+
+        found = [run for run in self.runs(stack) if run.state == "Completed" and metric in run.metrics]
+        if not found:
+            raise NotFoundError(f"no completed run has logged {metric}. See: invoke runs")
+        return max(found, key=lambda run: run.metrics[metric])
+
+    def models(self, stack: str) -> list[Model]:
+        """List the models of a stack's workspaces."""
+        from runtime import models
+
+        return models.models(self.project, self.outputs(stack))
+
+    def targets(self, stack: str) -> list[Row]:
+        """List a stack's targets with their live state."""
+        from console import live
+
+        known = self.deployed(stack)
+        if known is None:
+            self.spec(stack)
+        return live.targets(self.project, known)
