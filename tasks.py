@@ -162,15 +162,21 @@ def refresh(_c: Context, stack: str = "local", preview_only: bool = False, json:
         print("\n".join(plans.lines(plan)))
 
 
-@command(help={"stack": STACK, "yes": "Don't ask.", "json": JSON})
-def destroy(_c: Context, stack: str = "local", yes: bool = False, json: bool = False) -> None:
-    """Delete everything that the stack made. Names what goes, and asks.
+@command(
+    help={
+        "stack": STACK,
+        "yes": "Don't ask.",
+        "purge": "Delete the workspaces beyond recovery; else Azure keeps them, and their names, for 14 days.",
+        "json": JSON,
+    }
+)
+def destroy(_c: Context, stack: str = "local", yes: bool = False, purge: bool = False, json: bool = False) -> None:
+    """Delete everything that the stack made. Names what goes, and asks. In the emulator, workspaces are purged.
 
     Example: invoke destroy --stack local
     """
-    from console.ask import agreed
-
     from console import plans
+    from console.ask import agreed
     from console.progress import step
     from console.yard import Yard
 
@@ -181,10 +187,35 @@ def destroy(_c: Context, stack: str = "local", yes: bool = False, json: bool = F
             print("  nothing was deleted")
             sys.exit(1)
     with step("destroy", f"deleting stack {stack}") as work:
-        plan = yard.destroy(stack, lambda event: work.say(event.name))
+        plan = yard.destroy(stack, purge=purge, on_event=lambda event: work.say(event.name))
         work.note = f"{stack}:{plans.summary(plan, done=True)}".replace(":  ", ": ")
     if json:
         dump(plans.as_json(plan))
+
+
+@command(help={"stack": STACK})
+def purge(_c: Context, stack: str = "local") -> None:
+    """Delete for good the stack's workspaces that were deleted before and still block their name. Never a living one.
+
+    Example: invoke purge --stack local
+    """
+    from console.yard import Yard
+
+    looked = Yard.here().purge(stack)
+    print(f"  free now: {', '.join(looked)}" if looked else "  nothing to purge: every workspace of the stack lives")
+
+
+@command(help={"stack": STACK})
+def recover(_c: Context, stack: str = "local") -> None:
+    """Free a stack whose engine was killed: proves the holder of the lock dead, ends its orphans, unlocks.
+
+    Example: invoke recover --stack local
+    """
+    from console.yard import Yard
+
+    freed = Yard.here().unlock(stack)
+    print("\n".join(f"  {line}" for line in freed) or "  nothing to recover: the stack is not locked")
+    print(f"  next: invoke refresh --stack {stack} · invoke up --stack {stack}")
 
 
 @command(positional=["stack"], help={"stack": STACK})
@@ -265,7 +296,6 @@ def submit(
 
     """
     from console.running import submit_and_follow
-
     from console.yard import Yard
 
     run = submit_and_follow(Yard.here(), job, target, stack, follow=not detach, quiet=json)
@@ -317,7 +347,6 @@ def logs(_c: Context, run: str, workspace: str | None = None) -> None:
     Example: invoke logs digits-quiet-heron
     """
     from console.running import follow_logs
-
     from console.yard import Yard
 
     sys.exit(follow_logs(Yard.here().run(run, workspace)))
@@ -379,7 +408,7 @@ def models_list(_c: Context, stack: str = "local", json: bool = False) -> None:
         "json": JSON,
     },
 )
-def models_register(
+def models_register(  # noqa: PLR0917 - its parameters are the command's options
     _c: Context,
     name: str,
     path: str = "outputs/model",
@@ -401,20 +430,30 @@ def models_register(
         print(f"  {model.name}:{model.version} is registered" + (f", from {model.run}" if model.run else ""))
 
 
-@command(positional=["file"], help={"file": "A deployment file in CLI v2's schema.", "stack": STACK, "json": JSON})
-def deploy(_c: Context, file: str, stack: str = "local", json: bool = False) -> None:
+@command(
+    positional=["file"],
+    help={
+        "file": "A deployment file in CLI v2's schema.",
+        "stack": STACK,
+        "json": JSON,
+        "trust": "SHA-256 of a model file that may be loaded although it can hold code; may be given again.",
+    },
+    iterable=["trust"],
+)
+def deploy(_c: Context, file: str, trust: list[str], stack: str = "local", json: bool = False) -> None:
     """Put a model behind HTTP on this machine, with Azure ML's own inference server.
 
     Example: invoke deploy examples/digits/deployment.yml
     """
+    from console import serving
     from console.progress import step
     from console.yard import Yard
 
     with step("deploy", "starting the service") as work:
-        service = Yard.here().deploy(stack, file, work.say)
-        work.note = f"{service.name}  {service.scoring_uri}"
+        service = Yard.here().deploy(stack, file, trust, work.say)
+        work.note = f"{service.endpoint}  {service.model}  {service.url}"
     if json:
-        dump(service.document())
+        dump(serving.document(service))
 
 
 @command(
@@ -430,15 +469,14 @@ def score(_c: Context, endpoint: str, data: str, json: bool = False) -> None:
 
     Example: invoke score digits --data examples/digits/unseen.json
     """
-    from console import listings
+    from console import listings, serving
     from console.yard import Yard
 
-    result = Yard.here().score(endpoint, Path(data))
+    result = serving.score(Yard.here().project, endpoint, Path(data))
     if json:
         dump(result.document())
     else:
         print("\n".join(listings.score(result)))
-    sys.exit(0)
 
 
 @command(default=True, name="list", help={"json": JSON})
@@ -447,12 +485,13 @@ def endpoints_list(_c: Context, json: bool = False) -> None:
 
     Example: invoke endpoints
     """
-    from console import listings
+    from console import listings, serving
     from console.yard import Yard
+    from runtime import services
 
-    found = Yard.here().services()
+    found = services.list_services(Yard.here().project)
     if json:
-        dump([service.document() for service in found])
+        dump([serving.document(service) for service in found])
     else:
         print("\n".join(listings.services(found)))
 
@@ -464,9 +503,10 @@ def endpoints_delete(_c: Context, endpoint: str) -> None:
     Example: invoke endpoints.delete digits
     """
     from console.yard import Yard
+    from runtime import services
 
-    Yard.here().delete_service(endpoint)
-    print(f"  {endpoint} is stopped")
+    services.delete(Yard.here().project, endpoint)
+    print(f"  {endpoint} is stopped and forgotten")
 
 
 # --- the emulator ---
@@ -522,7 +562,6 @@ def demo(_c: Context, stack: str = "local") -> None:
     Example: invoke demo
     """
     from console.demo import tell
-
     from console.yard import Yard
 
     tell(Yard.here(), stack)
@@ -537,7 +576,7 @@ def collection(**tasks: Task) -> Collection:
 
 
 namespace = Collection(
-    setup, doctor, check, preview, up, refresh, destroy, env, secret, targets, schema,
+    setup, doctor, check, preview, up, refresh, destroy, purge, recover, env, secret, targets, schema,
     submit, logs, cancel, download, deploy, score, demo,
 )  # fmt: skip
 namespace.add_collection(collection(list=runs_list, show=runs_show), "runs")

@@ -1,4 +1,4 @@
-"""Preview of many clusters: our stack beside the plain flat program with pulumi-azure-native. CPU seconds, side by side.
+"""Preview of many clusters: our stack beside the plain flat program with pulumi-azure-native, in CPU seconds.
 
 Run: python benchmarks/preview.py [--clusters 200] [--rounds 3]. Uses the emulator; makes nothing in it.
 """
@@ -24,10 +24,24 @@ from engine.session import Session  # noqa: E402
 
 FLAT = """
 import pulumi
+from pulumi_azure_native import applicationinsights, authorization, keyvault, operationalinsights, storage
 from pulumi_azure_native import machinelearningservices as ml, resources
 
-group = resources.ResourceGroup("rg", resource_group_name="bench", location="westeurope")
-workspace = ml.Workspace("research", resource_group_name=group.name, workspace_name="research", location="westeurope")
+client = authorization.get_client_config()
+here = {"location": "westeurope"}
+group = resources.ResourceGroup("rg", resource_group_name="bench", **here)
+here["resource_group_name"] = group.name
+account = storage.StorageAccount(
+    "researchstorage", kind="StorageV2", sku=storage.SkuArgs(name="Standard_LRS"), allow_blob_public_access=False,
+    **here)
+vault = keyvault.Vault("research-vault", properties=keyvault.VaultPropertiesArgs(
+    tenant_id=client.tenant_id, sku=keyvault.SkuArgs(family="A", name="standard")), **here)
+logs = operationalinsights.Workspace("research-logs", workspace_name="research-logs", **here)
+insights = applicationinsights.Component(
+    "research-insights", resource_name_="research-insights", kind="web", workspace_resource_id=logs.id, **here)
+workspace = ml.Workspace(
+    "research", workspace_name="research", storage_account=account.id, key_vault=vault.id,
+    application_insights=insights.id, identity=ml.ManagedServiceIdentityArgs(type="SystemAssigned"), **here)
 for index in range(COUNT):
     ml.Compute(
         f"cpu-{index:03d}x",

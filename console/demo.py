@@ -1,4 +1,4 @@
-"""The whole line as a story for a newcomer: deploy, train twice, compare, register, serve, score. Stops at what fails."""
+"""The whole line as a story for a newcomer: deploy, train twice, register, serve, score. Stops at what fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console import listings, plans
+from console import listings, plans, serving
 from console.progress import step
 from console.running import Teller, stream
 from console.table import took
@@ -32,7 +32,7 @@ def tell(yard: Yard, stack: str) -> None:
         work.note = plans.summary(plan).strip()
     show(plans.lines(plan)[:-1])
     with step("up", "deploying") as work:
-        done = yard.up(stack, [], lambda event: work.say(f"{event.op} {event.name}"))
+        done = yard.up(stack, [], lambda event: work.say(f"{event.op} {event.name}"), plan)
         work.note = plans.summary(done, done=True).strip()
     show(listings.targets(yard.targets(stack)))
 
@@ -49,17 +49,18 @@ def tell(yard: Yard, stack: str) -> None:
 
     chapter(f"5. The model behind HTTP: {DEPLOYMENT}")
     with step("deploy", "starting the service") as work:
-        service = yard.deploy(stack, str(DEPLOYMENT), work.say)
-        work.note = f"{service.name}  {service.scoring_uri}"
-    show(listings.score(yard.score(service.name, UNSEEN)))
+        service = yard.deploy(stack, str(DEPLOYMENT), [], work.say)
+        work.note = f"{service.endpoint}  {service.model}  {service.url}"
+    show(listings.score(serving.score(yard.project, service.endpoint, UNSEEN)))
     back_to_zero(yard, stack)
 
     chapter("6. Next")
+    down = f"invoke endpoints.delete {service.endpoint} · invoke destroy --stack {stack} · invoke emulator.stop"
     show([
         "  source .venv/bin/activate",
         f"  invoke targets · invoke runs · invoke runs.show {on_cluster.id} · invoke logs {on_cluster.id}",
         f"  edit stacks/{stack}.yaml, then invoke preview --stack {stack}",
-        f"  to take it down: invoke endpoints.delete {service.name} · invoke destroy --stack {stack} · invoke emulator.stop",
+        f"  to take it down: {down}",
     ])  # fmt: skip
 
 

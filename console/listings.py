@@ -10,7 +10,8 @@ from console.table import columns, took
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from console.yard import Row, Scores
+    from console.live import Row
+    from console.serving import Scores
     from runtime.models import Model
     from runtime.runs import Run
     from runtime.services import Service
@@ -86,7 +87,7 @@ def services(found: Sequence[Service]) -> list[str]:
     """List the endpoints of this machine."""
     if not found:
         return ["  no endpoints yet. To deploy one: invoke deploy examples/digits/deployment.yml"]
-    rows = [[item.name, item.state, item.model, item.scoring_uri] for item in found]
+    rows = [[item.endpoint, item.state, item.model, item.url] for item in found]
     return columns(["ENDPOINT", "STATE", "MODEL", "URL"], rows)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 QUIET = {"run", "sent", "log"}
 """Said otherwise, or by the log itself."""
-LABEL = 12
+LABEL = 14
 
 
 def submit_and_follow(  # noqa: PLR0913 - the command's own options

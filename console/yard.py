@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.events import OnEvent
     from runtime.models import Model
     from runtime.runs import Run
+    from runtime.services import Service
     from specs.outputs import StackOutputs
 
 
@@ -95,19 +96,36 @@ class Yard:
         session, _ = self.session(stack)
         return operations.preview(session, on_event=on_event)
 
-    def up(self, stack: str, allowed: list[str], on_event: Callable[[Progress], None] | None = None) -> Plan:
-        """Deploy a stack and keep its outputs. Replaces a compute or workspace only when it is named in `allowed`."""
+    def up(
+        self,
+        stack: str,
+        allowed: list[str],
+        on_event: Callable[[Progress], None] | None = None,
+        plan: Plan | None = None,
+    ) -> Plan:
+        """Deploy a stack and keep its outputs. Replaces a compute or workspace only when it is named in `allowed`.
+
+        `plan`: what a preview just said, so that it is not asked again.
+        """
         from engine import operations
+        from engine.errors import EngineError
 
         session, _ = self.session(stack)
-        plan = operations.preview(session, on_event=None)
+        plan = plan or operations.preview(session)
         lost = [name for name in plans.replaced(plan) if name not in allowed]
         if lost:
             flags = " ".join(f"--allow-replace {name}" for name in lost)
             shown = "\n".join(plans.lines(plan))
             accept = f"to accept it: invoke up --stack {stack} {flags}"
             raise HeldBackError(f"this would replace {', '.join(lost)}. Nothing was done.\n{shown}\n  {accept}")
-        done = operations.up(session, on_event=on_event)
+        try:
+            done = operations.up(session, on_event=on_event)
+        except EngineError as error:
+            if "Soft-deleted workspace exists" in error.message and not error.hint:
+                error.hint = (
+                    f"To delete the old one for good: invoke purge --stack {stack}. Then: invoke up --stack {stack}"
+                )
+            raise
         self.keep_outputs(session)
         return done
 
@@ -128,15 +146,32 @@ class Yard:
         session, _ = self.session(stack)
         return operations.destroy(session, preview_only=True)
 
-    def destroy(self, stack: str, on_event: Callable[[Progress], None] | None = None) -> Plan:
-        """Delete all that a stack made, and forget its outputs."""
+    def destroy(self, stack: str, *, purge: bool, on_event: Callable[[Progress], None] | None = None) -> Plan:
+        """Delete all that a stack made, and forget its outputs. `purge`: its workspaces can't be recovered afterwards.
+
+        What is in the emulator is always purged: nobody recovers from it, and its names should be free.
+        """
+        from console import purging
         from engine import operations
         from runtime import outputs
+        from runtime.control_plane import connect
 
-        session, _ = self.session(stack)
+        session, spec = self.session(stack)
+        known = self.deployed(stack) if purge or spec.cloud == "emulator" else None
+        if known:
+            purging.for_good(connect(known.cloud, self.project), known)
         plan = operations.destroy(session, on_event=on_event)
         outputs.forget(self.project, stack)
         return plan
+
+    def purge(self, stack: str) -> list[str]:
+        """Delete for good the workspaces of a stack file that were deleted before and still keep their name."""
+        from console import purging
+        from runtime.control_plane import connect
+
+        spec = self.spec(stack)
+        self.cloud(stack, spec)
+        return purging.left_behind(connect(spec.cloud, self.project), spec)
 
     def keep_outputs(self, session: Session) -> None:
         """Fetch a stack's outputs from the engine into the cache that `runtime` reads."""
@@ -249,3 +284,18 @@ class Yard:
         if known is None:
             self.spec(stack)
         return live.targets(self.project, known)
+
+    def deploy(self, stack: str, file: str, trust: list[str], say: Callable[[str], None]) -> Service:
+        """Put a model behind HTTP on this machine."""
+        from pathlib import Path
+
+        from console import serving
+
+        return serving.start(self.project, Path(file), self.deployed(stack), tuple(trust), say)
+
+    def unlock(self, stack: str) -> list[str]:
+        """Take away what a killed engine left: its lock, once its holder is proven dead, and its orphans."""
+        from engine import operations
+
+        session, _ = self.session(stack)
+        return operations.unlock(session)

@@ -28,6 +28,7 @@ create table if not exists document (
 );
 create index if not exists by_collection on document (collection);
 create index if not exists by_kind on document (kind);
+create index if not exists by_sequence on document (sequence);  -- for max() at each insert
 """
 
 

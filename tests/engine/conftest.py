@@ -53,8 +53,8 @@ class Site:
             ["pulumi", *arguments], cwd=self.root, env=environment, text=True, capture_output=True, check=False
         )
 
-    def arm(self, path: str) -> dict[str, object]:
-        """GET from the emulator's ARM, signed in as anyone would."""
+    def arm(self, path: str, method: str = "GET", body: object = None) -> dict[str, object]:
+        """Call the emulator's ARM behind everybody's back, signed in as anyone would."""
         import ssl
         import urllib.parse
         import urllib.request
@@ -69,7 +69,9 @@ class Site:
         with urllib.request.urlopen(login, form, context=context) as answer:
             token = json.load(answer)["access_token"]
         url = f"{found.resource_manager.rstrip('/')}/subscriptions/{found.subscription_id}{path}"
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url, content, headers, method=method)
         with urllib.request.urlopen(request, context=context) as answer:
             result: dict[str, object] = json.load(answer)
         return result

@@ -10,6 +10,7 @@ import pytest
 
 from console import plans
 from console.yard import HeldBackError
+from engine.errors import EngineError
 from runtime import outputs
 
 if TYPE_CHECKING:
@@ -94,7 +95,15 @@ def test_5_another_size_is_a_replacement_and_needs_a_word(site: Site) -> None:
 def test_6_a_change_outside_is_found_and_put_back(site: Site) -> None:
     site.edit("cpu-cluster", max_node_count=4, node_idle_time_before_scale_down=15)
     site.yard.up("local", [])
-    assert changes(site.yard.refresh("local", preview_only=True)) == []
+    outside = {"properties": {"properties": {"scaleSettings": {"minNodeCount": 0, "maxNodeCount": 6}}}}
+    site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01", "PATCH", outside)
+    found = changes(site.yard.refresh("local", preview_only=True))
+    assert [item[:2] for item in found] == [("cpu-cluster", "update")]
+    assert "properties.properties.scaleSettings.maxNodeCount" in found[0][2]
+    site.yard.refresh("local", preview_only=False)
+    assert [item[:2] for item in changes(site.yard.up("local", []))] == [("cpu-cluster", "update")]
+    compute = site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01")
+    assert compute["properties"]["properties"]["scaleSettings"]["maxNodeCount"] == 4  # type: ignore[index]
 
 
 def test_7_a_secret_is_nowhere_in_clear(site: Site) -> None:
@@ -148,10 +157,23 @@ def test_8_the_wrong_cloud_is_refused_both_ways(site: Site, monkeypatch: pytest.
 def test_9_destroy_leaves_nothing(site: Site) -> None:
     from engine import operations
 
-    site.yard.destroy("local")
+    site.yard.destroy("local", purge=False)
     assert site.arm("/resourceGroups?api-version=2024-03-01")["value"] == []
     assert site.arm("/resources?api-version=2024-03-01")["value"] == []
     session, _ = site.yard.session("local")
     deployment = operations.export(session)["deployment"]
     kinds = [item["type"] for item in deployment.get("resources") or []]  # type: ignore[union-attr]
     assert [kind for kind in kinds if not kind.startswith("pulumi:")] == []
+
+
+def test_10_a_destroyed_stack_comes_up_again_even_after_plain_pulumi_destroy(site: Site) -> None:
+    assert len(changes(site.yard.up("local", []))) == 11
+    done = site.pulumi("destroy", "-s", "local", "--yes", "--non-interactive", "--color=never")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(EngineError, match="Soft-deleted workspace exists") as refused:
+        site.yard.up("local", [])
+    assert refused.value.hint.startswith("To delete the old one for good: invoke purge --stack local.")
+    assert site.yard.purge("local") == ["research"]
+    site.yard.up("local", [])
+    assert site.yard.purge("local") == []
+    site.yard.destroy("local", purge=False)

@@ -1,0 +1,129 @@
+"""Which files of a source folder stay behind: azure-ai-ml's rule, and what is never sent.
+
+The rule (azure-ai-ml 1.35.2, `get_ignore_file` and `IgnoreFile.is_file_excluded`): the root's `.amlignore`, or its
+`.gitignore` where there is none; the last pattern that matches a file's path decides, so `data/` followed by
+`!data/keep.csv` keeps that file. Our two extensions: `.gitignore` files below the root count as in git where no
+`.amlignore` is in charge, and `ALWAYS` names are never sent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pathspec.patterns.gitignore.base import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from specs.problems import Problem, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+AML_IGNORE = ".amlignore"
+GIT_IGNORE = ".gitignore"
+ALWAYS = frozenset({".git", ".trainyard", "__pycache__"})
+"""Never sent, at any depth. azure-ai-ml leaves `__pycache__` out of components only, and sends `.git`."""
+_GLOB = re.compile(r"[*?\[\\]")
+
+
+class Rules:
+    """The patterns of one ignore file; paths given to it are relative to the file's folder."""
+
+    def __init__(self, patterns: Sequence[tuple[Callable[[str], object], bool, str | None]]) -> None:
+        self._last_first = patterns[::-1]
+
+    def verdict(self, path: str) -> bool | None:
+        """Return True for excluded, False for kept, None where no pattern says anything. A folder ends in `/`."""
+        for matches, excludes, _ in self._last_first:
+            if matches(path):
+                return excludes
+        return None
+
+    def prunes(self, folder: str) -> bool:
+        """Tell whether nothing below an excluded folder (`a/b/`) can be kept by a later `!` pattern."""
+        for matches, excludes, prefix in self._last_first:
+            if excludes:
+                if matches(folder):
+                    return True
+            elif prefix is None or prefix.startswith(folder) or folder.startswith(prefix):
+                return False
+        return False
+
+
+def read(path: Path, shown: str) -> Rules | None:
+    """Read an ignore file; None where there is none. Raises `SpecError` at the line that is no pattern."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            [Problem(shown, 1, 1, "", f"is not UTF-8 text (byte {error.start}).", rule="encoding")]
+        ) from None
+    except OSError as error:
+        raise SpecError([Problem(shown, 1, 1, "", f"can't be read: {error.strerror}.", rule="file")]) from None
+    patterns = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text == "/":
+            continue
+        try:
+            pattern = GitIgnoreSpecPattern(text)
+        except (GitIgnorePatternError, re.error):
+            message = "is not a pattern. Escape a special character with a backslash."
+            raise SpecError([Problem(shown, number, 1, "", message, given=repr(text), rule="ignore-pattern")]) from None
+        if pattern.include is not None and pattern.regex is not None:
+            patterns.append((pattern.regex.search, pattern.include, _prefix(text)))
+    return Rules(patterns)
+
+
+def _prefix(text: str) -> str | None:
+    """Return the literal path that a `!` pattern is bound to, with a closing slash; None where it has none."""
+    body = text.removeprefix("!")
+    if "/" not in body.rstrip("/"):
+        return None
+    literal = []
+    for part in body.lstrip("/").split("/"):
+        if not part or _GLOB.search(part):
+            break
+        literal.append(part)
+    return "/".join(literal) + "/" if literal else None
+
+
+class Chain:
+    """The ignore files in charge of a folder, the root's first; a deeper one overrules those above it, as in git."""
+
+    def __init__(self, rules: tuple[tuple[int, Rules], ...], *, nested: bool) -> None:
+        self._deepest_first = rules[::-1]
+        self._rules = rules
+        self.nested = nested
+        """Whether `.gitignore` files further down are read."""
+
+    @classmethod
+    def of_root(cls, root: Path) -> Chain:
+        """Read the root's ignore file. Raises `SpecError`."""
+        aml = read(root / AML_IGNORE, AML_IGNORE)
+        found = aml or read(root / GIT_IGNORE, GIT_IGNORE)
+        return cls(((0, found),) if found else (), nested=aml is None)
+
+    def below(self, folder: Path, relative: str) -> Chain:
+        """Return the chain for a folder that has a `.gitignore` of its own; `relative` ends in a slash."""
+        found = read(folder / GIT_IGNORE, relative + GIT_IGNORE)
+        return Chain((*self._rules, (len(relative), found)), nested=True) if found else self
+
+    def excludes(self, path: str) -> bool:
+        """Tell whether a file stays behind."""
+        for start, rules in self._deepest_first:
+            verdict = rules.verdict(path[start:])
+            if verdict is not None:
+                return verdict
+        return False
+
+    def prunes(self, folder: str) -> bool:
+        """Tell whether a folder (`a/b/`) need not be looked into."""
+        for start, rules in self._deepest_first:
+            verdict = rules.verdict(folder[start:])
+            if verdict is not None:
+                return verdict and rules.prunes(folder[start:])
+        return False

@@ -1,0 +1,304 @@
+"""Runs as their owner sees them: look, wait, stream, cancel, download, compare, also from another clone.
+
+The record in the store is intent and cache; the truth is asked of whoever runs the job, by `runtime.submitters`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runtime import history as histories
+from runtime import outputs, paths, submitters, wire
+from runtime.clock import stamp
+from runtime.errors import ConnectionLostError, NotFoundError, TargetError, TrainyardError
+from runtime.job_body import TOKEN
+from runtime.records import TERMINAL, Record
+from runtime.retry import Policy
+from runtime.site import Look, Site, open_site
+from specs.base import EMULATOR_SUBSCRIPTION_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from runtime.control_plane import ControlPlane
+    from runtime.events import OnEvent
+    from runtime.project import Project
+    from runtime.records import State
+    from runtime.site import Metrics, Point
+    from runtime.wire import Object
+
+PARALLEL = 8
+QUICK = Policy(total_s=10.0, connect_s=1.0)
+"""A list of runs doesn't wait long for a service that is away."""
+WAIT_FIRST_S, WAIT_MOST_S = 0.1, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a job, as last seen. Operations return a newer one; this one never changes."""
+
+    record: Record
+    site: Site
+    stale: str | None = None
+    """Why the truth could not be asked; None when it was."""
+
+    @property
+    def id(self) -> str:
+        """Its name; in a workspace the job's."""
+        return self.record.id
+
+    @property
+    def state(self) -> State:
+        """One of Azure's job states."""
+        return self.record.state
+
+    @property
+    def target(self) -> str:
+        """Where it runs."""
+        return self.record.target
+
+    @property
+    def experiment(self) -> str:
+        """What it is compared under."""
+        return self.record.experiment
+
+    @property
+    def created(self) -> str:
+        """When it was submitted, ISO 8601 UTC."""
+        return self.record.created
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it has run, or ran; None before its start."""
+        return self.record.duration_s
+
+    @property
+    def metrics(self) -> Metrics:
+        """Last value by name, as last seen."""
+        return self.record.metrics
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.record.terminal
+
+    def document(self) -> Object:
+        """Return it for `--json`: `id state target experiment created duration_s metrics` and what else is known."""
+        shown = self.record.model_dump(
+            mode="json", exclude={"token", "metrics_final", "cancel_sent", "phase", "nodes_before"}
+        )
+        return {**shown, "stale": self.stale}
+
+    def refresh(self) -> Run:
+        """Ask the truth and keep what it says. Raises `ConnectionLostError`, `RefusedError`."""
+        return refresh(self)
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Block until the end. Raises `TargetError` when that takes longer than asked for."""
+        return wait(self, timeout_s)
+
+    def stream(
+        self, write: Callable[[bytes], object], *, on_event: OnEvent | None = None, terminal: bool = False
+    ) -> Run:
+        """Write the logs as they are written, to the end of the run. See `runtime.stream.stream`."""
+        from runtime.stream import stream
+
+        return stream(self, write, on_event=on_event, terminal=terminal)
+
+    def cancel(self) -> Run:
+        """Ask for its end; never lost, safe to repeat."""
+        return cancel(self)
+
+    def download(self, destination: Path) -> list[Path]:
+        """Fetch its outputs and logs; never overwrites. Returns what was written."""
+        return download(self, destination)
+
+    def history(self, key: str) -> list[Point]:
+        """Return every value of one metric, in the order of logging."""
+        return submitters.of(self.record.kind).history(self.site, self.record, key)
+
+
+def observe(run: Run) -> tuple[Run, Look]:
+    """Ask the truth once; keep it, and act on a wish to cancel that has not been acted on."""
+    record, site = run.record, run.site
+    driver = submitters.of(record.kind)
+    found = driver.look(site, record)
+    if record.cancel_requested and not record.cancel_sent and found.state not in TERMINAL:
+        driver.cancel(site, record)
+        if found.phase == "acknowledged":
+            site.store.update(record.id, cancel_sent=True)
+    kept = site.store.update(
+        record.id,
+        state=found.state,
+        reason=found.reason,
+        started=found.started,
+        ended=found.ended,
+        # That of a running run changes with every look; it is shown, not kept.
+        duration_s=found.duration_s if found.state in TERMINAL else None,
+        exit_code=found.exit_code,
+        phase=found.phase,
+    )
+    seen = kept or record
+    if not seen.terminal:
+        seen = seen.model_copy(update={"duration_s": found.duration_s})
+    return replace(run, record=seen, stale=None), found
+
+
+def refresh(run: Run) -> Run:
+    """Ask the truth and keep what it says; an ended run with its metrics is not asked again."""
+    if run.terminal and run.record.metrics_final:
+        return run
+    seen = run
+    if not run.terminal:
+        seen, _ = observe(run)
+    return with_metrics(seen)
+
+
+def with_metrics(run: Run) -> Run:
+    """Read the metrics and keep them, for good once the run has ended."""
+    record = run.record
+    if record.phase != "acknowledged":
+        return run
+    found = submitters.of(record.kind).metrics(run.site, record)
+    kept = run.site.store.update(record.id, metrics=found, metrics_final=record.terminal) or record
+    return replace(run, record=kept.model_copy(update={"duration_s": kept.duration_s or record.duration_s}))
+
+
+def wait(run: Run, timeout_s: float | None = None) -> Run:
+    """Block until the end, asking less and less often, every two seconds at last."""
+    clock, pause = run.site.clock, WAIT_FIRST_S
+    deadline = None if timeout_s is None else clock.monotonic() + timeout_s
+    while not run.terminal:
+        run, found = observe(run)
+        if found.lost:
+            raise NotFoundError(f"{run.id}: {found.reason}")
+        if run.terminal:
+            break
+        if deadline is not None and clock.monotonic() + pause > deadline:
+            raise TargetError(f"{run.id} is still {run.state} after {timeout_s:g} s. It goes on: invoke logs {run.id}")
+        clock.sleep(pause)
+        pause = min(WAIT_MOST_S, pause * 1.5)
+    return refresh(run)
+
+
+def cancel(run: Run) -> Run:
+    """Write the wish down, then act on it; when the service can't be reached, the next command acts."""
+    if run.terminal:
+        return run
+    kept = run.site.store.update(run.id, cancel_requested=True)
+    wished = replace(run, record=kept or run.record)
+    try:
+        return observe(wished)[0]
+    except ConnectionLostError as lost:
+        return replace(wished, stale=str(lost))
+
+
+def download(run: Run, destination: Path) -> list[Path]:
+    """Fetch outputs and logs beneath a folder. A file that is there with other content stays and raises `SpecError`."""
+    destination.mkdir(parents=True, exist_ok=True)
+    files = submitters.of(run.record.kind).files(run.site, run.record)
+    if not files:
+        raise NotFoundError(f"{run.id} has left no files yet. When it has ended: invoke download {run.id}")
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="download") as pool:
+        written = list(pool.map(lambda file: paths.store(destination, file.name, file.read()), files))
+    return [destination / file.name for file, new in zip(files, written, strict=True) if new]
+
+
+def list_runs(project: Project, *, site: Site | None = None, refreshed: bool = True) -> list[Run]:
+    """List every run, the newest first. Those that have not ended are asked about, several at a time.
+
+    A service that can't be asked makes its runs `stale`, which says why; it never fails the list.
+    """
+    here = site or open_site(project)
+    runs = [Run(record, here) for record in reversed(here.store.all())]
+    if not refreshed:
+        return runs
+    with _hurried(here, runs), ThreadPoolExecutor(PARALLEL, thread_name_prefix="refresh") as pool:
+        return list(pool.map(_refreshed, runs))
+
+
+@contextlib.contextmanager
+def _hurried(site: Site, runs: list[Run]) -> Iterator[None]:
+    """Be less patient for a moment with the services that are about to be asked."""
+    planes: list[ControlPlane] = []
+    for cloud in {run.record.cloud for run in runs if not run.record.metrics_final and run.record.cloud}:
+        with contextlib.suppress(TrainyardError):  # each of its runs says so itself
+            planes.append(site.cloud(cloud))
+    patience = [plane.policy for plane in planes]
+    for plane in planes:
+        plane.policy = QUICK
+    try:
+        yield
+    finally:
+        for plane, policy in zip(planes, patience, strict=True):
+            plane.policy = policy
+
+
+def _refreshed(run: Run) -> Run:
+    try:
+        return refresh(run)
+    except TrainyardError as error:
+        return replace(run, stale=str(error).splitlines()[0])
+
+
+def find_run(project: Project, run_id: str, workspace: str | None = None, *, site: Site | None = None) -> Run:
+    """Find a run in the store, else as a job of the given workspace, else of the workspaces of this project's stacks.
+
+    Raises `NotFoundError`. Nothing is asked when the store has it.
+    """
+    here = site or open_site(project)
+    known = here.store.get(run_id)
+    if known is not None:
+        return Run(known, here)
+    asked = (
+        [workspace]
+        if workspace
+        else [item.id for stack in outputs.stacks(project) for item in outputs.load(project, stack).workspaces.values()]
+    )
+    for workspace_id in asked:
+        found = _adopt(here, workspace_id, run_id)
+        if found is not None:
+            return found
+    where = ", ".join(item.rpartition("/")[2] for item in asked)
+    hint = f"nor in the workspace {where}" if where else "and no workspace is known here: name one with --workspace ID"
+    near = ", ".join(record.id for record in reversed(here.store.all()[-3:]))
+    raise NotFoundError(f"no run {run_id} in this project, {hint}.{f' Last runs: {near}' if near else ''}")
+
+
+def _adopt(site: Site, workspace_id: str, run_id: str) -> Run | None:
+    """Make a record of a job that another clone, or another tool, submitted."""
+    parts = workspace_id.split("/")
+    if len(parts) < 9 or parts[1].lower() != "subscriptions":  # noqa: PLR2004 - /subscriptions/S/resourceGroups/R/providers/P/workspaces/W
+        raise NotFoundError(f"{workspace_id} is not a workspace's ARM id (/subscriptions/…/workspaces/NAME)")
+    record = Record(
+        id=run_id,
+        kind="AmlCompute",
+        target="",
+        experiment="",
+        token="",  # replaced below
+        created=stamp(site.clock.now()),
+        cloud="emulator" if parts[2] == EMULATOR_SUBSCRIPTION_ID else "azure",
+        workspace_id=workspace_id,
+        phase="acknowledged",
+    )
+    document = histories.job(site, record)
+    if document is None:
+        return None
+    properties = wire.obj(document.get("properties"))
+    record = record.model_copy(
+        update={
+            "id": wire.text(document.get("name")) or run_id,
+            "target": wire.text(properties.get("computeId")).rpartition("/")[2] or "serverless",
+            "experiment": wire.text(properties.get("experimentName")) or "Default",
+            "token": wire.text(wire.at(properties, "properties", TOKEN)),
+            "created": wire.text(wire.at(document, "systemData", "createdAt")) or record.created,
+            "state": "NotStarted",
+            "display_name": wire.text(properties.get("displayName")) or None,
+        }
+    )
+    site.store.insert(record)
+    return Run(site.store.get(record.id) or record, site)

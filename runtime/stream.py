@@ -1,0 +1,194 @@
+"""Follow a run: its logs as they are written, its state as it changes, to its end. Leaving early changes nothing.
+
+Logs are read by byte offset, so nothing is lost or repeated when the connection breaks. For a terminal, control
+sequences of the job are made harmless; anything else gets the bytes as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from runtime import submitters
+from runtime.errors import ConnectionLostError, NotFoundError
+from runtime.events import Event, silent
+from runtime.runs import observe, refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.events import OnEvent
+    from runtime.runs import Run
+    from runtime.site import Look
+
+READ_FIRST_S, READ_MOST_S = 0.1, 0.4
+"""Between two looks at the logs: a line is on the terminal within half a second."""
+LOOK_FIRST_S, LOOK_MOST_S = 0.2, 1.0
+"""Between two looks at the state."""
+COMING = frozenset({"NotStarted", "Queued", "Provisioning", "Starting", "Preparing"})
+AWAY_S = 300.0
+"""How long a service may be unreachable before we stop waiting for it."""
+
+_SEQUENCES = re.compile(
+    rb"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links, clipboard
+    rb"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
+    rb"|\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
+    rb"|\x1b[ -/]*[0-~]?"  # other escapes
+)
+_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r")
+
+
+def sanitised(chunk: bytes) -> bytes:
+    """Drop escape sequences and controls but tab, newline, carriage return; invalid UTF-8 becomes U+FFFD."""
+    plain = _SEQUENCES.sub(b"", chunk).translate(None, _CONTROLS)
+    # C1 controls (U+0080 to U+009F) are escape sequences of their own to some terminals.
+    return re.sub("[\x80-\x9f]", "", plain.decode("utf-8", "replace")).encode()
+
+
+class Sanitiser:
+    """Makes a stream harmless although it comes in pieces: holds back an unfinished sequence or character."""
+
+    LONGEST = 4096
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what can be shown now."""
+        data = self._held + chunk
+        cut = self._cut(data)
+        self._held = data[cut:]
+        return sanitised(data[:cut])
+
+    def end(self) -> bytes:
+        """Return the rest."""
+        data, self._held = self._held, b""
+        return sanitised(data)
+
+    def _cut(self, data: bytes) -> int:
+        escape = data.rfind(b"\x1b", max(0, len(data) - self.LONGEST))
+        if escape > 0 and data[escape : escape + 2] == b"\x1b\\":
+            escape = data.rfind(b"\x1b", max(0, len(data) - self.LONGEST), escape)
+        if escape >= 0 and (found := _SEQUENCES.match(data, escape)) and found.end() == len(data):
+            return escape
+        for back in range(1, min(4, len(data) + 1)):
+            byte = data[-back]
+            if byte & 0xC0 == 0xC0:  # noqa: PLR2004 - first byte of a UTF-8 sequence
+                needed = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4  # noqa: PLR2004
+                return len(data) - back if needed > back else len(data)
+            if byte & 0x80 == 0:
+                break
+        return len(data)
+
+
+class _Follower:
+    """What has been shown of a run so far."""
+
+    def __init__(self, run: Run, write: Callable[[bytes], object], say: OnEvent, *, terminal: bool) -> None:
+        self.run, self.write, self.say, self.terminal = run, write, say, terminal
+        self.driver = submitters.of(run.record.kind)
+        self.offsets: dict[str, int] = {}
+        self.sanitisers: dict[str, Sanitiser] = {}
+        self.shown_state = ""
+        self.noted: set[str] = set()
+        self.counts = True
+        self.nodes: int | None = run.record.nodes_before
+        self.looked: Look | None = None
+
+    def look(self) -> None:
+        """Ask the truth, and say what changed."""
+        self.run, self.looked = observe(self.run) if not self.run.terminal else (self.run, self._last_look())
+        if self.looked.lost:
+            raise NotFoundError(f"{self.run.id}: {self.looked.reason}")
+        for note in self.looked.notes:
+            if note not in self.noted:
+                self.noted.add(note)
+                self.say(Event("note", note))
+        if self.run.state != self.shown_state:
+            self.shown_state = self.run.state
+            if not self.run.terminal:
+                self.say(Event("state", self.run.state))
+        if self.run.state in COMING or self.counts:
+            self.counts = self.run.state in COMING
+            self.count_nodes()
+
+    def count_nodes(self) -> None:
+        """Say when the cluster grows for this run."""
+        count = self.driver.nodes(self.run.site, self.run.record)
+        if count is None:
+            return
+        if self.nodes is not None and count != self.nodes:
+            self.say(Event("nodes", f"{self.run.target} {self.nodes} → {count} {'node' if count == 1 else 'nodes'}"))
+        self.nodes = count
+
+    def _last_look(self) -> Look:
+        return self.driver.look(self.run.site, self.run.record)
+
+    def read(self) -> bool:
+        """Show what the logs have that was not shown; tell whether there was anything."""
+        found = False
+        for name, address in (self.looked.logs if self.looked else {}).items():
+            while chunk := self.driver.read_log(self.run.site, self.run.record, address, self.offsets.get(name, 0)):
+                if name not in self.offsets:
+                    self.say(Event("log", name))
+                self.offsets[name] = self.offsets.get(name, 0) + len(chunk)
+                self.show(name, chunk)
+                found = True
+        return found
+
+    def show(self, name: str, chunk: bytes) -> None:
+        if self.terminal:
+            chunk = self.sanitisers.setdefault(name, Sanitiser()).feed(chunk)
+        if chunk:
+            self.write(chunk)
+
+    def finish(self) -> Run:
+        """Show what was held back, say how it ended, and bring its metrics."""
+        for sanitiser in self.sanitisers.values():
+            if rest := sanitiser.end():
+                self.write(rest)
+        self.run = refresh(self.run)
+        words = f"{self.run.state}: {self.run.record.reason}" if self.run.record.reason else self.run.state
+        self.say(Event("state", words))
+        return self.run
+
+
+def stream(
+    run: Run, write: Callable[[bytes], object], *, on_event: OnEvent | None = None, terminal: bool = False
+) -> Run:
+    """Write the logs of a run, from their beginning, until it ends; return it as it then is.
+
+    `terminal`: the bytes go to a terminal, so escape sequences are dropped. A lost connection is waited out.
+    Ctrl-C raises KeyboardInterrupt and leaves the run alone. Raises `ConnectionLostError` after five minutes without
+    the service, `RefusedError`.
+    """
+    follower = _Follower(run, write, on_event or silent, terminal=terminal)
+    clock = run.site.clock
+    next_look, look_pause, read_pause = clock.monotonic(), LOOK_FIRST_S, READ_FIRST_S
+    away_since: float | None = None
+    while True:
+        try:
+            now = clock.monotonic()
+            if now >= next_look:
+                before = follower.shown_state
+                follower.look()
+                look_pause = LOOK_FIRST_S if follower.shown_state != before else min(LOOK_MOST_S, look_pause * 1.3)
+                next_look = now + look_pause
+            ended = follower.run.terminal
+            found = follower.read()
+            if away_since is not None:
+                away_since = None
+                follower.say(Event("note", "the connection is back"))
+        except ConnectionLostError as lost:
+            if away_since is None:
+                away_since = clock.monotonic()
+                follower.say(Event("note", f"connection lost, waiting for it ({lost}). The run goes on"))
+            elif clock.monotonic() - away_since > AWAY_S:
+                raise
+            ended, found, next_look = False, False, clock.monotonic()
+            clock.sleep(1.0)
+        if ended and not found:
+            return follower.finish()
+        read_pause = READ_FIRST_S if found else min(READ_MOST_S, read_pause * 1.3)
+        if not ended:
+            clock.sleep(read_pause)

@@ -1,0 +1,214 @@
+"""Runs on an AmlCompute cluster: the same REST calls as azure-ai-ml's, and the workspace's job as the truth.
+
+The run's id is the job's name. Everything before the PUT of the job is found again by content when it is repeated; the
+PUT itself goes out once, and what became of an unanswered one is asked by name.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runtime import assets, clock, crash, job_body, wire
+from runtime import history as histories
+from runtime.clock import stamp
+from runtime.control_plane import path
+from runtime.errors import ConnectionLostError, RefusedError, SubmissionError, SubmissionUnknownError
+from runtime.events import Event, size
+from runtime.events import files as count_files
+from runtime.job_body import TOKEN
+from runtime.site import Look
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.control_plane import ControlPlane
+    from runtime.jobfile import JobFile
+    from runtime.records import Record
+    from runtime.site import Site, Submission
+    from runtime.wire import Object
+
+CANCEL = "2023-04-01-preview"
+"""Jobs_Cancel."""
+COMPUTES = "2023-08-01-preview"
+SETTLE_S = 10.0
+"""How long an unanswered PUT is asked after."""
+LATE_S = 60.0
+"""A job that isn't there so long after an unanswered PUT was never accepted."""
+metrics, history, files = histories.metrics, histories.series, histories.files
+
+
+def check(source: JobFile) -> None:
+    """Find what the workspace would refuse, as far as the files tell. Raises `SpecError`."""
+    assets.check_environment(source)
+    for name, given in source.data.items():
+        source.local(name, given)
+
+
+def launch(site: Site, submission: Submission) -> None:
+    """Send what the workspace lacks, all at once, then the job."""
+    record, plane = submission.record, site.plane(submission.record)
+    crash.point("snapshot")
+    with ThreadPoolExecutor(1, thread_name_prefix="nodes") as pool:
+        before = pool.submit(nodes, site, record)
+        ids = _prepare(plane, submission)
+    store = site.store
+    current = store.get(record.id)
+    if current is not None and current.cancel_requested:
+        store.update(record.id, state="Canceled", reason="canceled before it was sent")
+        return
+    body = job_body.body(submission.source, ids)
+    words = ids.environment.partition("/environments/")[2] or ids.environment
+    store.update(
+        record.id, phase="sending", sent=stamp(site.clock.now()), environment=words, nodes_before=before.result()
+    )
+    address = f"{record.workspace_id}{path('jobs', record.id)}"
+    try:
+        document = plane.put_once(address, body, job_body.API, lambda: crash.point("put-sent"))
+    except ConnectionLostError as lost:
+        if not lost.unknown:
+            raise SubmissionError(f"{lost}. The run was not started") from None
+        document = _settle(site, record, str(lost))
+    if _token(document) != record.token:
+        raise SubmissionError(
+            f"the workspace already has a job named {record.id}. Submit again, or choose another name"
+        )
+    state = histories.to_state(wire.at(document, "properties", "status"))
+    store.update(record.id, phase="acknowledged", state=state)
+
+
+def _prepare(plane: ControlPlane, submission: Submission) -> job_body.Ids:
+    """Bring code, environment and data there, several at a time. Raises the first failure."""
+    source, record = submission.source, submission.record
+    workspace = record.workspace_id or ""
+    with ThreadPoolExecutor(4, thread_name_prefix="prepare") as pool:
+        code = pool.submit(_code, plane, submission)
+        environment = pool.submit(assets.environment, plane, workspace, source)
+        data = {name: pool.submit(_data, plane, submission, name) for name in source.data}
+        environment_id, words = environment.result()
+        submission.on_event(Event("environment", words))
+        crash.point("environment")
+        code_id = code.result()
+        inputs = {name: future.result() for name, future in data.items()}
+    crash.point("uploaded")
+    compute = submission.target.id if submission.target.kind == "AmlCompute" else ""
+    return job_body.Ids(compute, environment_id, code_id, inputs, record.token, record.experiment)
+
+
+def _code(plane: ControlPlane, submission: Submission) -> str | None:
+    plan, given = submission.snapshot, submission.source.code
+    if plan is None:
+        return str(given).removeprefix("azureml:") if isinstance(given, str) else None
+    progress = _Progress(submission, "snapshot", plan.size)
+    found, sent = assets.code(plane, submission.record.workspace_id or "", plan, progress)
+    words = f"{size(sent)} sent" if sent else "already there, nothing sent"
+    submission.on_event(Event("snapshot", f"{count_files(len(plan.files))}, {words}"))
+    return found
+
+
+def _data(plane: ControlPlane, submission: Submission, name: str) -> str:
+    source, workspace = submission.source, submission.record.workspace_id or ""
+    given = source.data[name]
+    local: Path | None = source.local(name, given)
+    if local is None:
+        return assets.resolve_data(plane, workspace, name, given.path or "", source)
+    uri, sent = assets.data(plane, workspace, local)
+    submission.on_event(Event("data", f"{name}: {f'{size(sent)} sent' if sent else 'already there, nothing sent'}"))
+    return uri
+
+
+class _Progress:
+    """Adds up what the threads have sent."""
+
+    def __init__(self, submission: Submission, topic: str, total: int) -> None:
+        self.submission, self.topic, self.total, self.done = submission, topic, total, 0
+        self.lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        with self.lock:
+            self.done += count
+            self.submission.on_event(Event("upload", self.topic, self.done, self.total))
+
+
+def _settle(site: Site, record: Record, why: str) -> Object:
+    """Find out what became of a PUT without an answer. Raises `SubmissionUnknownError` when it can't be known yet."""
+    deadline = site.clock.monotonic() + SETTLE_S
+    while site.clock.monotonic() < deadline:
+        try:
+            document = histories.job(site, record)
+        except (ConnectionLostError, RefusedError):
+            document = None
+        if document is not None:
+            return document
+        site.clock.sleep(0.5)
+    raise SubmissionUnknownError(record.id, why)
+
+
+def _token(document: Object) -> str:
+    return wire.text(wire.at(document, "properties", "properties", TOKEN))
+
+
+def look(site: Site, record: Record) -> Look:
+    """Ask the workspace. A job that was never acknowledged is found by name and token, never sent again."""
+    if record.phase != "acknowledged":
+        return _unacknowledged(site, record)
+    found = histories.details(site, record)
+    if found is None:
+        document = histories.job(site, record)
+        if document is None:
+            reason = "the workspace has no such job any more: it was deleted, or its stack destroyed"
+            return Look("Unknown", reason=reason, lost=True)
+        return Look(histories.to_state(wire.at(document, "properties", "status")))
+    if found.logs or found.state in {"NotStarted", "Queued"}:
+        return found
+    try:
+        return replace(found, logs=histories.logs_in_store(site, record))
+    except RefusedError:
+        return found
+
+
+def _unacknowledged(site: Site, record: Record) -> Look:
+    submitting = site.store.is_submitting(record.id)
+    document = histories.job(site, record) if record.phase == "sending" else None
+    if document is not None and _token(document) == record.token:
+        return Look(histories.to_state(wire.at(document, "properties", "status")))
+    if submitting:
+        return Look(record.state, phase=record.phase)
+    waited = clock.seconds_between(record.sent, stamp(site.clock.now())) or 0.0
+    if record.phase == "sending" and document is None and waited < LATE_S:
+        reason = f"sent {waited:.0f} s ago without an answer; the workspace doesn't have it yet"
+        return Look(record.state, reason=reason, phase=record.phase)
+    if record.cancel_requested:
+        return Look("Canceled", reason="canceled before the workspace accepted it")
+    return Look(
+        "Failed",
+        reason="the submission was interrupted before the workspace accepted the job; nothing ran. Submit it again",
+    )
+
+
+def read_log(site: Site, record: Record, address: str, offset: int) -> bytes:
+    """Return what a log holds from an offset on."""
+    return histories.read_log(site.plane(record), address, offset)
+
+
+def nodes(site: Site, record: Record) -> int | None:
+    """Return how many nodes the cluster has right now (Compute_Get); None when that isn't for us to know."""
+    try:
+        found = site.plane(record).find(f"{record.workspace_id}{path('computes', record.target)}", COMPUTES)
+    except RefusedError:
+        return None
+    count = wire.at(found, "properties", "properties", "currentNodeCount")
+    return count if isinstance(count, int) else None
+
+
+def cancel(site: Site, record: Record) -> None:
+    """Ask the workspace to cancel the job; harmless when it has ended or was never accepted."""
+    if record.phase == "intent":
+        return
+    try:
+        site.plane(record).post(f"{record.workspace_id}{path('jobs', record.id, 'cancel')}", {}, CANCEL)
+    except RefusedError as refused:
+        if refused.status != histories.NOT_FOUND:
+            raise

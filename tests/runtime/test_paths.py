@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import names, paths
+from runtime.errors import RefusedError, SpecError
+from specs.job import CommandJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "..", "a\\..\\x", "a\nb", "a/\x1b[2J"])
+def test_a_name_that_would_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RefusedError, match="does not stay inside the folder"):
+        paths.confine(tmp_path, name)
+
+
+@given(st.text(max_size=30))
+def test_whatever_the_name_it_stays_beneath(name: str) -> None:
+    folder = Path("/nowhere/at/all")
+    try:
+        found = paths.confine(folder, name)
+    except RefusedError:
+        return
+    assert found.is_relative_to(folder)
+    assert ".." not in found.parts
+    assert found != folder
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(RefusedError, match="nothing is written through it"):
+        paths.store(tmp_path / "in", "link/file", [b"x"])
+    (tmp_path / "in" / "file").symlink_to(tmp_path / "outside" / "file")
+    with pytest.raises(SpecError, match="was not overwritten"):
+        paths.store(tmp_path / "in", "file", [b"x"])
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    def broken() -> list[bytes]:
+        raise RefusedError("cut")
+
+    def content() -> Iterator[bytes]:
+        yield b"half"
+        broken()
+
+    with pytest.raises(RefusedError):
+        paths.store(tmp_path, "file", content())
+    assert list(tmp_path.iterdir()) == []
+    assert paths.store(tmp_path, "file", [b"who", b"le"])
+    assert not paths.store(tmp_path, "file", [b"whole"])
+    assert (tmp_path / "file").read_bytes() == b"whole"
+
+
+@given(st.text(max_size=100))
+def test_every_proposed_id_is_a_jobs_name(text: str) -> None:
+    for attempt in (0, 5):
+        proposed = names.propose(text, attempt)
+        job = {"name": proposed, "command": "true", "environment": "azureml:a:1"}
+        assert CommandJob.model_validate(job).name == proposed
+        assert proposed.replace("-", "").isalnum()
+        assert len(proposed) <= 80
