@@ -42,15 +42,7 @@ def start(
     project: Project, file: Path, known: StackOutputs | None, trust: tuple[str, ...], say: Callable[[str], None]
 ) -> Service:
     """Deploy a file; registered models come from the stack's workspace, where one is deployed."""
-    from runtime import models
-
-    def fetch(reference: str, folder: Path) -> str:
-        model = models.find_model(project, reference, known or "")
-        models.download(project, model, folder)
-        return f"{model.name}:{model.version}"
-
-    wishes = deploy.Wishes(fetch=fetch if known else None, trust=trust, say=say)
-    return deploy.deploy(file, project, wishes, shown=str(file))
+    return deploy.deploy(file, project, deploy.Wishes(stack=known, trust=trust, say=say), shown=str(file))
 
 
 def score(project: Project, endpoint: str, data: Path) -> Scores:

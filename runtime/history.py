@@ -77,8 +77,8 @@ def to_look(found: Object, now: str) -> Look:
     return Look(
         state=to_state(found.get("status")),
         reason=wire.text(error.get("message")) or None,
-        started=_iso(started),
-        ended=_iso(ended),
+        started=iso(started),
+        ended=iso(ended),
         duration_s=seconds_between(started, ended or now),
         logs={name: logs[name] for name in shown},
         notes=tuple(wire.text(wire.obj(item).get("message")) for item in wire.items(found.get("warnings"))),
@@ -95,7 +95,8 @@ def _folder(name: str) -> str:
     return name.partition("/")[0] + "/"
 
 
-def _iso(text: str | None) -> str | None:
+def iso(text: str | None) -> str | None:
+    """Write a moment of the service's as ours; None for none, and what can't be read as it is."""
     try:
         return stamp(clock.parse(text)) if text else None
     except ValueError:

@@ -295,7 +295,7 @@ def _adopt(site: Site, workspace_id: str, run_id: str) -> Run | None:
             "target": wire.text(properties.get("computeId")).rpartition("/")[2] or "serverless",
             "experiment": wire.text(properties.get("experimentName")) or "Default",
             "token": wire.text(wire.at(properties, "properties", TOKEN)),
-            "created": wire.text(wire.at(document, "systemData", "createdAt")) or record.created,
+            "created": histories.iso(wire.text(wire.at(document, "systemData", "createdAt"))) or record.created,
             "state": "NotStarted",
             "display_name": wire.text(properties.get("displayName")) or None,
         }

@@ -6,6 +6,7 @@ sequences of the job are made harmless; anything else gets the bytes as they are
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING
 
@@ -30,19 +31,22 @@ AWAY_S = 300.0
 """How long a service may be unreachable before we stop waiting for it."""
 
 _SEQUENCES = re.compile(
-    rb"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links, clipboard
-    rb"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
-    rb"|\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
-    rb"|\x1b[ -/]*[0-~]?"  # other escapes
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links, clipboard
+    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
+    r"|\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
+    r"|\x1b[ -/]*[0-~]?"  # other escapes
 )
-_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r")
+_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r"}
+"""C0 and C1: to some terminals U+0080 to U+009F are escape sequences of their own."""
 
 
 def sanitised(chunk: bytes) -> bytes:
     """Drop escape sequences and controls but tab, newline, carriage return; invalid UTF-8 becomes U+FFFD."""
-    plain = _SEQUENCES.sub(b"", chunk).translate(None, _CONTROLS)
-    # C1 controls (U+0080 to U+009F) are escape sequences of their own to some terminals.
-    return re.sub("[\x80-\x9f]", "", plain.decode("utf-8", "replace")).encode()
+    return _plain(chunk.decode("utf-8", "replace"))
+
+
+def _plain(text: str) -> bytes:
+    return _SEQUENCES.sub("", text).translate(_CONTROLS).encode()
 
 
 class Sanitiser:
@@ -51,34 +55,30 @@ class Sanitiser:
     LONGEST = 4096
 
     def __init__(self) -> None:
-        self._held = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what can be shown now."""
-        data = self._held + chunk
-        cut = self._cut(data)
-        self._held = data[cut:]
-        return sanitised(data[:cut])
+        text = self._held + self._decoder.decode(chunk)
+        cut = self._cut(text)
+        self._held = text[cut:]
+        return _plain(text[:cut])
 
     def end(self) -> bytes:
         """Return the rest."""
-        data, self._held = self._held, b""
-        return sanitised(data)
+        text, self._held = self._held + self._decoder.decode(b"", final=True), ""
+        return _plain(text)
 
-    def _cut(self, data: bytes) -> int:
-        escape = data.rfind(b"\x1b", max(0, len(data) - self.LONGEST))
-        if escape > 0 and data[escape : escape + 2] == b"\x1b\\":
-            escape = data.rfind(b"\x1b", max(0, len(data) - self.LONGEST), escape)
-        if escape >= 0 and (found := _SEQUENCES.match(data, escape)) and found.end() == len(data):
+    def _cut(self, text: str) -> int:
+        """Return where a sequence begins that may go on in the next piece, else the length."""
+        start = max(0, len(text) - self.LONGEST)
+        escape = text.rfind("\x1b", start)
+        if escape > 0 and text[escape : escape + 2] == "\x1b\\":
+            escape = text.rfind("\x1b", start, escape)
+        if escape >= 0 and (found := _SEQUENCES.match(text, escape)) and found.end() == len(text):
             return escape
-        for back in range(1, min(4, len(data) + 1)):
-            byte = data[-back]
-            if byte & 0xC0 == 0xC0:  # noqa: PLR2004 - first byte of a UTF-8 sequence
-                needed = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4  # noqa: PLR2004
-                return len(data) - back if needed > back else len(data)
-            if byte & 0x80 == 0:
-                break
-        return len(data)
+        return len(text)
 
 
 class _Follower:

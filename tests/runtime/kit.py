@@ -160,7 +160,7 @@ def make_workspace(plane: ControlPlane, name: str = "research", *, keyless: bool
         "keyVault": vault,
         "applicationInsights": insights,
         "publicNetworkAccess": "Enabled",
-        "systemDatastoresAuthMode": "identity" if keyless else "accessKey",
+        "systemDatastoresAuthMode": "Identity" if keyless else "AccessKey",
     }
     plane.put(workspace, {**west, "identity": {"type": "SystemAssigned"}, "properties": properties}, "2025-12-01")
     scale: Object = {"minNodeCount": 0, "maxNodeCount": 2, "nodeIdleTimeBeforeScaleDown": "PT120S"}
