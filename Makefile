@@ -18,10 +18,11 @@ demo: setup ## the whole line once, as a story
 	$(BIN)/invoke demo
 
 test: setup lint quick ## everything
+	$(BIN)/python -m pytest -m "processes and not clients"
 	$(BIN)/python -m pytest -m "engine or clients" -p no:randomly
 
-quick: .venv/ready ## the levels without the engine, in seconds
-	$(BIN)/python -m pytest -m "not engine and not clients"
+quick: .venv/ready ## what starts no process, in seconds
+	$(BIN)/python -m pytest -m "not engine and not clients and not processes"
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -6,25 +6,42 @@ Everything is imported when it is first asked for.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.runs import Run
+    from specs.job import CommandJob
 
 EXPORTS = {
-    "submit": "runtime.submit",
-    "Run": "runtime.runs",
-    "CommandJob": "specs.job",
-    "StackSpec": "specs.stack",
     "AmlCompute": "components.aml_compute",
-    "Workspace": "components.workspace",
+    "CommandJob": "specs.job",
     "Network": "components.network",
+    "Run": "runtime.runs",
     "Stack": "components.stack",
+    "StackSpec": "specs.stack",
+    "Workspace": "components.workspace",
 }
-__all__ = sorted(EXPORTS)  # noqa: PLE0605 - the keys are the names
+
+
+def submit(job: str | Path | CommandJob, target: str | None = None, *, stack: str = "local") -> Run:
+    """Submit a job file, or a job made in Python, and return its run at once; `run.wait()` blocks until it ends.
+
+    `target`: a name of the stack, or `local`; absent: what the job says, else the stack's default. The project is the
+    one of the current folder. Raises the errors of `runtime.errors`; with `SpecError` nothing was sent.
+    """
+    from console.yard import Yard
+    from runtime.events import silent
+
+    return Yard.here().submit(Path(job) if isinstance(job, str) else job, target, stack, silent)
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for."""
     if name in EXPORTS:
         return getattr(importlib.import_module(EXPORTS[name]), name)
-    raise AttributeError(f"module 'trainyard' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    known = ", ".join(sorted([*EXPORTS, "submit"]))
+    raise AttributeError(f"module 'trainyard' has no attribute {name!r}; it has: {known}")
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.models import Model
     from runtime.runs import Run
     from runtime.services import Service
+    from specs.job import CommandJob
     from specs.outputs import StackOutputs
 
 
@@ -210,8 +211,8 @@ class Yard:
         wanted = session.environment()
         return {name: value for name, value in wanted.items() if os.environ.get(name) != value}
 
-    def submit(self, job: Path, target: str | None, stack: str, on_event: OnEvent) -> Run:
-        """Submit a job file. `local` needs no stack; everything else needs a deployed one."""
+    def submit(self, job: Path | CommandJob, target: str | None, stack: str, on_event: OnEvent) -> Run:
+        """Submit a job. `local` needs no stack; everything else needs a deployed one."""
         from runtime.submit import submit
         from specs.stack import LOCAL
 

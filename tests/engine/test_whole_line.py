@@ -134,6 +134,20 @@ def test_two_submits_at_once_both_succeed(up: Site) -> None:
     assert {runs(up)[run]["state"] for run in fresh} == {"Completed"}
 
 
+def test_the_python_face_submits_a_file_and_a_job_made_in_python(up: Site) -> None:
+    write_job(up, 1)
+    program = """
+from trainyard import CommandJob, submit
+print(submit("job.yml").wait().state)
+job = CommandJob(command="python -c 1", environment={"image": "i", "conda_file": {"dependencies": ["python=3.11"]}})
+print(submit(job, "local").wait().state)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=up.root, text=True, capture_output=True, check=False
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("Completed\nCompleted\n", "")
+
+
 def test_two_clones_do_not_disturb_each_other(up: Site, tmp_path: Path) -> None:
     other = make_site(tmp_path / "clone")
     try:

@@ -1,0 +1,247 @@
+"""The platform team's commands: from a stack file to what is deployed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.commands.base import JSON, STACK, command, dump
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+
+@command(help={"json": JSON})
+def setup(_c: Context, json: bool = False) -> None:
+    """Find or get the Pulumi engine; takes some minutes the first time where it must be built.
+
+    Example: invoke setup
+    """
+    from console.progress import step
+    from engine import obtain
+
+    with step("engine", "looking for a Pulumi engine") as work:
+        found = obtain.find_or_get(work.say)
+        work.note = f"pulumi {found.version}, {found.origin}{' (cached)' if found.cached else ''}"
+    if json:
+        dump({"version": found.version, "origin": found.origin, "bin": str(found.bin), "cached": found.cached})
+
+
+@command(help={"json": JSON})
+def doctor(_c: Context, json: bool = False) -> None:
+    """Say what is present, what is missing and what to type. Exit code 1 if something is missing.
+
+    Example: invoke doctor
+    """
+    from console.table import columns
+    from console.yard import Yard
+    from engine import doctor as engine_doctor
+
+    checks = engine_doctor.checks(Yard.here().project.root)
+    if json:
+        dump([{"name": item.name, "ok": item.ok, "found": item.found, "fix": item.fix} for item in checks])
+    else:
+        rows = [["ok" if item.ok else "MISSING", item.name, item.found] for item in checks]
+        print("\n".join(columns(["", "WHAT", "FOUND"], rows)))
+        for item in checks:
+            if not item.ok:
+                print(f"\n  {item.name}: {item.fix}")
+    sys.exit(0 if all(item.ok for item in checks) else 1)
+
+
+@command(help={"stack": STACK, "json": JSON})
+def check(_c: Context, stack: str = "local", json: bool = False) -> None:
+    """Check a stack's file. No network, nothing is started.
+
+    Example: invoke check --stack prod
+    """
+    from console.table import plural
+    from console.yard import Yard
+
+    spec = Yard.here().spec(stack)
+    computes = sum(len(item.computes) for item in spec.workspaces.values())
+    if json:
+        dump({"stack": stack, "ok": True, "workspaces": len(spec.workspaces), "computes": computes})
+    else:
+        print(
+            f"  stacks/{stack}.yaml is good: {plural(len(spec.workspaces), 'workspace')}, {plural(computes, 'compute')}"
+        )
+
+
+@command(help={"stack": STACK, "json": JSON})
+def preview(_c: Context, stack: str = "local", json: bool = False) -> None:
+    """Say what `up` would change. Changes nothing.
+
+    Example: invoke preview --stack local
+    """
+    from console import plans
+    from console.progress import step
+    from console.yard import Yard
+
+    with step("preview", f"planning stack {stack}") as work:
+        plan = Yard.here().preview(stack, lambda event: work.say(f"{event.op} {event.name}"))
+        work.note = f"{stack}:{plans.summary(plan)}".replace(":  ", ": ")
+    if json:
+        dump(plans.as_json(plan))
+    else:
+        print("\n".join(plans.lines(plan)))
+        if not plan.empty:
+            print(f"  next: invoke up --stack {stack}")
+
+
+@command(
+    help={
+        "stack": STACK,
+        "json": JSON,
+        "allow-replace": "Accept that this compute or workspace is deleted and made anew; may be given again.",
+    },
+    iterable=["allow_replace"],
+)
+def up(_c: Context, allow_replace: list[str], stack: str = "local", json: bool = False) -> None:
+    """Make the cloud what the stack's file says. Refuses to replace a compute or workspace unasked.
+
+    Examples:
+      invoke up --stack local
+      invoke up --stack prod --allow-replace gpu-cluster
+
+    """
+    from console import plans
+    from console.progress import step
+    from console.yard import Yard
+
+    with step("stack", f"deploying stack {stack}") as work:
+        plan = Yard.here().up(stack, allow_replace, lambda event: work.say(f"{event.op} {event.name}"))
+        work.note = f"{stack}:{plans.summary(plan, done=True)}".replace(":  ", ": ")
+    if json:
+        dump(plans.as_json(plan))
+
+
+@command(help={"stack": STACK, "json": JSON, "preview-only": "Show the differences and adopt none."})
+def refresh(_c: Context, stack: str = "local", preview_only: bool = False, json: bool = False) -> None:
+    """Compare the stack's state with the cloud, and adopt in the state what differs.
+
+    Example: invoke refresh --stack local --preview-only
+    """
+    from console import plans
+    from console.progress import step
+    from console.yard import Yard
+
+    with step("refresh", f"asking the cloud about stack {stack}") as work:
+        plan = Yard.here().refresh(stack, preview_only=preview_only, on_event=lambda event: work.say(event.name))
+        work.note = f"{stack}:{plans.summary(plan, done=not preview_only)}".replace(":  ", ": ")
+    if json:
+        dump(plans.as_json(plan))
+    else:
+        print("\n".join(plans.lines(plan)))
+
+
+@command(
+    help={
+        "stack": STACK,
+        "yes": "Don't ask.",
+        "purge": "Delete the workspaces beyond recovery; else Azure keeps them, and their names, for 14 days.",
+        "json": JSON,
+    }
+)
+def destroy(_c: Context, stack: str = "local", yes: bool = False, purge: bool = False, json: bool = False) -> None:
+    """Delete everything that the stack made. Names what goes, and asks. In the emulator, workspaces are purged.
+
+    Example: invoke destroy --stack local
+    """
+    from console import plans
+    from console.ask import agreed
+    from console.progress import step
+    from console.yard import Yard
+
+    yard = Yard.here()
+    if not yes:
+        print("\n".join(plans.lines(yard.doomed(stack))))
+        if not agreed(f"Delete all of this, in stack {stack}?", stack):
+            print("  nothing was deleted")
+            sys.exit(1)
+    with step("destroy", f"deleting stack {stack}") as work:
+        plan = yard.destroy(stack, purge=purge, on_event=lambda event: work.say(event.name))
+        work.note = f"{stack}:{plans.summary(plan, done=True)}".replace(":  ", ": ")
+    if json:
+        dump(plans.as_json(plan))
+
+
+@command(help={"stack": STACK})
+def purge(_c: Context, stack: str = "local") -> None:
+    """Delete for good the stack's workspaces that were deleted before and still block their name. Never a living one.
+
+    Example: invoke purge --stack local
+    """
+    from console.yard import Yard
+
+    looked = Yard.here().purge(stack)
+    print(f"  free now: {', '.join(looked)}" if looked else "  nothing to purge: every workspace of the stack lives")
+
+
+@command(help={"stack": STACK})
+def recover(_c: Context, stack: str = "local") -> None:
+    """Free a stack whose engine was killed: proves the holder of the lock dead, ends its orphans, unlocks.
+
+    Example: invoke recover --stack local
+    """
+    from console.yard import Yard
+
+    freed = Yard.here().unlock(stack)
+    print("\n".join(f"  {line}" for line in freed) or "  nothing to recover: the stack is not locked")
+    print(f"  next: invoke refresh --stack {stack} · invoke up --stack {stack}")
+
+
+@command(positional=["stack"], help={"stack": STACK})
+def env(_c: Context, stack: str = "local") -> None:
+    """Print the variables with which plain pulumi and az see the stack's cloud.
+
+    Example: eval "$(invoke env local)" && pulumi preview -s local
+    """
+    from console.yard import Yard
+
+    for name, value in sorted(Yard.here().variables(stack).items()):
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@command(positional=["key"], help={"key": "Name of the config key that the stack's file names.", "stack": STACK})
+def secret(_c: Context, key: str, stack: str = "local") -> None:
+    """Keep a secret, encrypted, for the stack. Read from the terminal or from standard input, never an argument.
+
+    Example: invoke secret cluster-password --stack local < password.txt
+    """
+    import getpass
+
+    from console.yard import Yard
+    from engine import operations
+
+    value = getpass.getpass(f"{key}: ") if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
+    session, _ = Yard.here().session(stack)
+    operations.set_secret(session, key, value)
+    print(f"  {key} is kept, encrypted, in stacks/Pulumi.{stack}.yaml")
+
+
+@command(help={"stack": STACK, "json": JSON})
+def targets(_c: Context, stack: str = "local", json: bool = False) -> None:
+    """List what jobs can run on, with its live state.
+
+    Example: invoke targets --stack local
+    """
+    from console import listings
+    from console.yard import Yard
+
+    rows = Yard.here().targets(stack)
+    if json:
+        dump(rows)
+    else:
+        print("\n".join(listings.targets(rows)))
+
+
+@command()
+def schema(_c: Context) -> None:
+    """Write the JSON Schema of stack files anew; for those who change the models."""
+    from specs.schema import FILE, stack_schema
+
+    Path(FILE).write_text(stack_schema(), "utf-8")
+    print(f"  {FILE}")
