@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "import": "="}
 WORDS = {"create": "created", "update": "changed", "replace": "replaced", "delete": "deleted", "import": "imported"}
+AHEAD = {
+    "create": "to create",
+    "update": "in place",
+    "replace": "to replace",
+    "delete": "to delete",
+    "import": "to import",
+}
 PRECIOUS = (
     "azure-native:machinelearningservices:Compute",
     "azure-native:machinelearningservices:Workspace",
@@ -47,9 +54,7 @@ def summary(plan: Plan, *, done: bool = False) -> str:
     counts = {op: sum(change.op == op for change in changes) for op in WORDS}
     if done:
         return "  " + ", ".join(f"{count} {WORDS[op]}" for op, count in counts.items() if count)
-    parts = [f"{count} {WORDS[op].removesuffix('d')}" for op, count in counts.items() if count and op != "replace"]
-    if counts["replace"]:
-        parts.append(plural(counts["replace"], "replacement"))
+    parts = [f"{count} {AHEAD[op]}" for op, count in counts.items() if count]
     return f"  {plural(len(changes), 'change')}: {', '.join(parts)}"
 
 

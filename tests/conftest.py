@@ -6,6 +6,7 @@ import pytest
 
 PROCESSES = (
     "examples/",
+    "console/test_bad_input.py",
     "emulator/test_clusters.py",
     "emulator/test_launch.py",
     "node/test_environments.py",

@@ -82,7 +82,7 @@ def test_5_another_size_is_a_replacement_and_needs_a_word(site: Site) -> None:
     assert plans.lines(plan) == [
         "  ± spot-cluster             Compute                REPLACES it",
         "      vm_size Standard_D2_v2 → Standard_D3_v2   forces the replacement",
-        "  1 change: 1 replacement",
+        "  1 change: 1 to replace",
     ]
     with pytest.raises(HeldBackError, match="would replace spot-cluster") as refused:
         site.yard.up("local", [])

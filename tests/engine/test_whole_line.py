@@ -148,6 +148,22 @@ print(submit(job, "local").wait().state)
     assert (done.stdout, done.stderr) == ("Completed\nCompleted\n", "")
 
 
+def test_a_target_that_is_not_in_the_stack_is_refused_where_it_is_written(up: Site) -> None:
+    before = set(runs(up))
+    write_job(up, 1)
+    path = up.root / "job.yml"
+    path.write_text(path.read_text().replace("azureml:cpu-cluster", "azureml:gpu"))
+    done = invoke(up, "submit", "job.yml")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        'error: job.yml:9:10: compute = "azureml:gpu"\n'
+        "  no such target in stack local. Allowed: cpu-cluster, spot-cluster, local.   [rule unknown-target]\n"
+        "1 error, nothing was sent.\n",
+    )
+    assert set(runs(up)) == before
+
+
 def test_two_clones_do_not_disturb_each_other(up: Site, tmp_path: Path) -> None:
     other = make_site(tmp_path / "clone")
     try:
