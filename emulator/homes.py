@@ -12,12 +12,15 @@ import json
 import os
 import secrets
 import socket
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from node import processes
+from node.processes import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PORT_RANGE = (20000, 32000)
 """Below Linux's range for outgoing connections (32768), so that none of those can sit on a port that we keep."""
@@ -144,71 +147,30 @@ def _has_ipv6() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A process, named so that a reused pid can't be mistaken for it."""
-
-    pid: int
-    start_time: int
-    boot_id: str
-
-    @staticmethod
-    def me() -> Owner:
-        """Return the calling process."""
-        return Owner.of(os.getpid()) or Owner(os.getpid(), 0, "")
-
-    @staticmethod
-    def of(pid: int) -> Owner | None:
-        """Return the process with this pid, or None when there is none (a zombie is none)."""
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else Owner(pid, int(fields[19]), boot)
-
-    def text(self) -> str:
-        """Return what `owner` reads."""
-        return json.dumps({"pid": self.pid, "start_time": self.start_time, "boot_id": self.boot_id})
-
-    def alive(self) -> bool:
-        """Say whether this very process still runs."""
-        return Owner.of(self.pid) == self
-
-
 def try_lock(path: Path) -> int | None:
     """Take the lock and write who has it; return the descriptor to keep open, or None when another has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, Owner.me().text().encode(), 0)
+    descriptor = processes.acquire(path)
+    if descriptor is not None:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, described(me()), 0)
     return descriptor
 
 
-def held(path: Path) -> bool:
-    """Say whether a living process holds the lock."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def described(process: Identity) -> bytes:
+    """Return what `owner` reads."""
+    return json.dumps(asdict(process)).encode()
 
 
-def owner(path: Path) -> Owner | None:
+def me() -> Identity:
+    """Return the calling process."""
+    return processes.identity(os.getpid()) or Identity(os.getpid(), 0, "")
+
+
+def owner(path: Path) -> Identity | None:
     """Return who wrote the lock's file, or None when it says nothing readable."""
     try:
         value = json.loads(path.read_text())
-        return Owner(int(value["pid"]), int(value["start_time"]), str(value["boot_id"]))
+        return Identity(int(value["pid"]), int(value["start_time"]), str(value["boot_id"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING
 
 from emulator import endpoint, health, homes
 from emulator.endpoint import Endpoint
-from emulator.homes import HomeError, Owner
+from emulator.homes import HomeError
+from node import processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from node.processes import Identity
 
 __all__ = ["Endpoint", "HomeError", "ensure", "find", "stop"]
 
@@ -58,12 +61,12 @@ def ensure(home: Path) -> Endpoint:
             ),
         }
         if (provider := started["provider.lock"]) is not None:
-            homes.write(home / "provider.json", provider.text().encode())
+            homes.write(home / "provider.json", homes.described(provider))
         try:
             _wait(home, started)
         except HomeError:
             for process in started.values():
-                if process is not None and process.alive():
+                if process is not None and processes.is_alive(process):
                     os.kill(process.pid, signal.SIGKILL)
             raise
         return endpoint.write(home)
@@ -90,9 +93,9 @@ def stop(home: Path) -> bool:
     return any(ended)
 
 
-def _start(home: Path, lock: str, module: str, *arguments: str) -> Owner | None:
+def _start(home: Path, lock: str, module: str, *arguments: str) -> Identity | None:
     """Start a module detached unless the holder of its lock lives; return who was started."""
-    if homes.held(home / lock):
+    if processes.is_locked(home / lock):
         return None
     log = home / f"{module}.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:
@@ -108,7 +111,7 @@ def _start(home: Path, lock: str, module: str, *arguments: str) -> Owner | None:
     )
     if done.returncode != 0:
         raise HomeError(f"Could not start python -m {module}: {done.stderr.strip()}")
-    return Owner.of(int(done.stdout))
+    return processes.identity(int(done.stdout))
 
 
 def _environment(inherited: Mapping[str, str], target: Endpoint | None) -> dict[str, str]:
@@ -122,12 +125,12 @@ def _environment(inherited: Mapping[str, str], target: Endpoint | None) -> dict[
     return {**kept, **{key: value for key, value in own.items() if key.startswith("ARM_")}}
 
 
-def _wait(home: Path, started: Mapping[str, Owner | None]) -> None:
+def _wait(home: Path, started: Mapping[str, Identity | None]) -> None:
     """Wait until both answer. Raises `HomeError` when one of them ended or takes too long."""
     deadline = time.monotonic() + START_S
     while not (_server_answers(home) and _provider_answers(home)):
         for lock, process in started.items():
-            if process is not None and not process.alive() and not homes.held(home / lock):
+            if process is not None and not processes.is_alive(process) and not processes.is_locked(home / lock):
                 module = "emulator" if lock == "lock" else "emulator.provider"
                 log = home / f"{module}.log"
                 lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
@@ -140,7 +143,7 @@ def _wait(home: Path, started: Mapping[str, Owner | None]) -> None:
 
 def _server_answers(home: Path) -> bool:
     ca = home / "tls" / "ca.pem"
-    if not homes.held(home / "lock") or not ca.exists():
+    if not processes.is_locked(home / "lock") or not ca.exists():
         return False
     try:
         context = ssl.create_default_context(cafile=str(ca))
@@ -158,7 +161,7 @@ def _server_answers(home: Path) -> bool:
 
 
 def _provider_answers(home: Path) -> bool:
-    if not homes.held(home / "provider.lock"):
+    if not processes.is_locked(home / "provider.lock"):
         return False
     try:
         with socket.create_connection(("127.0.0.1", homes.ports(home).provider), timeout=5):
@@ -168,17 +171,17 @@ def _provider_answers(home: Path) -> bool:
 
 
 def _end(lock: Path, record: Path) -> bool:
-    if not homes.held(lock):
+    if not processes.is_locked(lock):
         return False
     holder = homes.owner(record)
-    if holder is None or not holder.alive():
+    if holder is None or not processes.is_alive(holder):
         raise HomeError(f"A process holds {lock}, but nothing proves which one it is. End it by hand.")
     for number, patience in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
-        if holder.alive():
+        if processes.is_alive(holder):
             os.kill(holder.pid, number)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            if not homes.held(lock) and not holder.alive():
+            if not processes.is_locked(lock) and not processes.is_alive(holder):
                 return True
             time.sleep(POLL_S)
     raise HomeError(f"The process {holder.pid} that holds {lock} does not end.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import homes, launch, tls
+from node import processes
 from tests.emulator.arm_kit import RG
 from tests.emulator.wire import Wire
 
@@ -64,14 +65,14 @@ def test_after_kill_9_everything_acknowledged_is_back_on_the_same_port(home: Pat
     first = launch.ensure(home)
     Wire(first).put(RG, {"location": "westeurope"})
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: not homes.held(home / "lock"))
+    until(lambda: not processes.is_locked(home / "lock"))
     assert launch.find(home) is None
     second = launch.ensure(home)
     assert (second.resource_manager, second.provider_pid) == (first.resource_manager, first.provider_pid)
     assert second.pid != first.pid
     assert Wire(second).get(RG)[0] == 200
     os.kill(second.provider_pid, signal.SIGKILL)
-    until(lambda: not homes.held(home / "provider.lock"))
+    until(lambda: not processes.is_locked(home / "provider.lock"))
     third = launch.ensure(home)
     assert (third.pid, third.provider_port) == (second.pid, second.provider_port)
     assert third.provider_pid != second.provider_pid
@@ -82,10 +83,10 @@ def test_after_kill_9_everything_acknowledged_is_back_on_the_same_port(home: Pat
 
 def test_a_process_ends_when_its_home_is_deleted(tmp_path: Path) -> None:
     endpoint = launch.ensure(tmp_path / "home")
-    owners = [homes.Owner.of(pid) for pid in (endpoint.pid, endpoint.provider_pid)]
+    owners = [processes.identity(pid) for pid in (endpoint.pid, endpoint.provider_pid)]
     assert all(owners)
     shutil.rmtree(tmp_path / "home")
-    until(lambda: not any(owner.alive() for owner in owners if owner))
+    until(lambda: not any(processes.is_alive(owner) for owner in owners if owner))
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(home: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(home: Path) -> None:
         other.listen()
         with pytest.raises(homes.HomeError, match=rf"Port {port} of this emulator is taken by another program"):
             launch.ensure(home)
-    until(lambda: not homes.held(home / "provider.lock"))
+    until(lambda: not processes.is_locked(home / "provider.lock"))
 
 
 def test_nothing_is_started_by_looking(tmp_path: Path) -> None:
