@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console import plans
+from runtime.errors import HeldBackError
 from runtime.project import Project
 from specs.cloud import disagreement, emulator_variables
-from specs.problems import Problem, SpecError, TrainyardError
+from specs.problems import Problem, SpecError
 from specs.stack import StackSpec, load_stack
 
 if TYPE_CHECKING:
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
     from runtime.services import Service
     from specs.job import CommandJob
     from specs.outputs import StackOutputs
-
-
-class HeldBackError(TrainyardError):
-    """One of our own safeguards held; the message says how to go on."""
-
-    exit_code = 11
 
 
 @dataclass(frozen=True, slots=True)

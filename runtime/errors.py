@@ -9,7 +9,8 @@ TrainyardError                1  give up, report
 ├─ SubmissionError            7  repeat safely: the run certainly did not start
 ├─ SubmissionUnknownError     8  look for it: carries the run id
 ├─ NotFoundError              9  name another run, model or file
-└─ StoreError                10  repair the run store; nothing in it was touched
+├─ StoreError                10  repair the run store; nothing in it was touched
+└─ HeldBackError             11  one of our own safeguards held: say that you mean it, or change the shell
 
 The numbers are the exit codes of the command line. Foreign exceptions are translated at three seams only:
 `transport.py` (sockets, TLS, HTTP), `access.py` (azure-identity) and `store.py` (SQLite).
@@ -21,6 +22,7 @@ from specs.problems import Problem, SpecError, TrainyardError
 
 __all__ = [
     "ConnectionLostError",
+    "HeldBackError",
     "NotDeployedError",
     "NotFoundError",
     "Problem",
@@ -100,3 +102,9 @@ class StoreError(TrainyardError):
     """The run store can't be read or written."""
 
     exit_code = 10
+
+
+class HeldBackError(TrainyardError):
+    """One of our own safeguards held; the message says how to go on."""
+
+    exit_code = 11

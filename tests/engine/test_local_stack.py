@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from console import plans
-from console.yard import HeldBackError
 from engine.errors import EngineError
 from runtime import outputs
+from runtime.errors import HeldBackError
 
 if TYPE_CHECKING:
     from pathlib import Path
