@@ -2,11 +2,11 @@
 
     python benchmarks/local_run.py [--rounds 20] [--lines 100] [--json]
 
-Overhead: in one process, in turns, `submit` to `local` and `wait` until Completed, and `sh -c "python -c pass"` with the
-interpreter of the run's own cached environment; imports are in neither figure. Lines: a job writes the moment with each
-line, at random pauses; `Run.stream` notes when the line comes to the function that writes to the terminal; both read the
-same clock of one machine. Exit code 1 when the median overhead is above 60 ms, or the 95th percentile of the lines on
-`local` or on the emulated cluster is above 0.5 s.
+Overhead: in one process, in turns, `submit` to `local` and `wait` until Completed, and `sh -c "python -c pass"` with
+the interpreter of the run's own cached environment; imports of this process are in neither figure. Lines: a job writes
+the moment with each line, at random pauses; `Run.stream` notes when the line comes to the function that writes to the
+terminal; both read one machine's clock. Exit code 1 when the median overhead is above 60 ms, or the 95th percentile of
+the lines, on `local` or on the emulated cluster, above 0.5 s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from clone import clone, write_job
 from runtime.submit import submit
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from console.yard import Yard
     from runtime.runs import Run
@@ -41,11 +40,6 @@ for _ in range(int(sys.argv[1])):
 """
 
 
-def begin(yard: Yard, job: Path, target: str) -> Run:
-    """Submit."""
-    return submit(job, target, stack=yard.outputs("local"), project=yard.project)
-
-
 def completed(run: Run) -> Run:
     """Insist on it."""
     if run.state != "Completed":
@@ -55,15 +49,15 @@ def completed(run: Run) -> Run:
 
 def overhead(yard: Yard, rounds: int) -> dict[str, list[float]]:
     """Return milliseconds of runs and of bare subprocesses; a first round builds the environment."""
-    job = write_job(yard, "python -c pass", files=5)
-    first = completed(begin(yard, job, "local").wait())
+    job, known = write_job(yard, "python -c pass", files=5), yard.outputs("local")
+    first = completed(submit(job, "local", stack=known, project=yard.project).wait())
     status = json.loads((first.site.store.attempt_folder(first.record) / "status.json").read_bytes())
     folder = os.path.dirname(status["environment"]["interpreter"])  # noqa: PTH120 - a string for PATH
     bare = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     taken: dict[str, list[float]] = {"run": [], "submitted": [], "bare": []}
     for _ in range(rounds):
         began = time.perf_counter()
-        run = begin(yard, job, "local")
+        run = submit(job, "local", stack=known, project=yard.project)
         taken["submitted"].append((time.perf_counter() - began) * 1000)
         completed(run.wait())
         taken["run"].append((time.perf_counter() - began) * 1000)
@@ -83,7 +77,7 @@ def delays(yard: Yard, target: str, count: int) -> list[float]:
         now = time.time()
         found.extend(now - float(line[3:]) for line in chunk.decode().splitlines() if line.startswith("at "))
 
-    completed(begin(yard, job, target).stream(write))
+    completed(submit(job, target, stack=yard.outputs("local"), project=yard.project).stream(write))
     if len(found) != count:
         sys.exit(f"{target}: {len(found)} lines came, not {count}")
     return found

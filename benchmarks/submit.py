@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 GOAL = 0.25
 API = """
 import json
-from pathlib import Path
-from runtime.project import Project
 from trainyard import submit
-run = submit(Path("job.yml"), stack="local", project=Project.find())
+run = submit("job.yml")
 print(json.dumps({"id": run.id, "state": run.state}), flush=True)
 """
 PEER = """

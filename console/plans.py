@@ -36,10 +36,12 @@ def real(plan: Plan) -> list[Change]:
 def lines(plan: Plan) -> list[str]:
     """Render one line a change and the properties that differ below it; ends in a line that counts."""
     shown = []
-    for change in real(plan):
+    changes = real(plan)
+    width = max((len(change.name) for change in changes), default=0)
+    for change in changes:
         kind = change.type.rpartition(":")[2]
         how = {"replace": "REPLACES it", "update": "in place"}.get(change.op, "")
-        shown.append(f"  {SIGNS[change.op]} {change.name:<24} {kind:<22} {how}".rstrip())
+        shown.append(f"  {SIGNS[change.op]} {change.name:<{width}}  {kind:<22} {how}".rstrip())
         for item in change.properties:
             forces = "   forces the replacement" if item.replaces else ""
             shown.append(f"      {short(item.path)} {value(item.old)} → {value(item.new)}{forces}")

@@ -14,7 +14,7 @@ def change(op: str, name: str = "cpu", kind: str = COMPUTE, *properties: Propert
 def test_an_update_shows_old_and_new_in_the_files_words() -> None:
     scale = Property("properties.properties.scaleSettings.maxNodeCount", 4, 8, replaces=False)
     assert plans.lines(Plan((change("update", "cpu", COMPUTE, scale),))) == [
-        "  ~ cpu                      Compute                in place",
+        "  ~ cpu  Compute                in place",
         "      max_node_count 4 → 8",
         "  1 change: 1 in place",
     ]

@@ -80,7 +80,7 @@ def test_5_another_size_is_a_replacement_and_needs_a_word(site: Site) -> None:
     plan = site.yard.preview("local")
     assert changes(plan) == [("spot-cluster", "replace", ["properties.properties.vmSize"])]
     assert plans.lines(plan) == [
-        "  ± spot-cluster             Compute                REPLACES it",
+        "  ± spot-cluster  Compute                REPLACES it",
         "      vm_size Standard_D2_v2 → Standard_D3_v2   forces the replacement",
         "  1 change: 1 to replace",
     ]
