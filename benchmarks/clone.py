@@ -6,6 +6,7 @@ Not a benchmark. The clone is in a temporary folder; what it started is stopped 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -39,6 +40,23 @@ environment:
     dependencies: ["python=3.11"]
 compute: azureml:cpu-cluster
 """
+
+
+def circumstances() -> str:
+    """Return what the figures depend on besides the code: the cores, and whether our packages are compiled."""
+    sources = [path for package in ("console", "node", "runtime", "specs") for path in (ROOT / package).rglob("*.py")]
+    compiled = sum(_compiled(path) for path in sources)
+    return f"{os.cpu_count()} cores; {compiled} of our {len(sources)} modules compiled"
+
+
+def _compiled(source: Path) -> bool:
+    """Tell whether there is bytecode of a module as it is now."""
+    path = Path(importlib.util.cache_from_source(str(source)))
+    try:
+        head, seen = path.read_bytes()[:16], source.stat()
+    except FileNotFoundError:
+        return False
+    return head[8:16] == (int(seen.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + seen.st_size.to_bytes(4, "little")
 
 
 def plain() -> dict[str, str]:

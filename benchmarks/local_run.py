@@ -21,12 +21,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from clone import clone, write_job
+from clone import circumstances, clone, write_job
 
 from runtime.submit import submit
 
 if TYPE_CHECKING:
-
     from console.yard import Yard
     from runtime.runs import Run
 
@@ -104,7 +103,7 @@ def main() -> int:
     if options.json:
         print(json.dumps({"overhead_ms": above, "medians_ms": medians, "line_p95_s": late, "all_ms": taken}, indent=1))
     else:
-        print(f"a local run, medians of {options.rounds} in milliseconds ({os.cpu_count()} cores)")
+        print(f"a local run, medians of {options.rounds} in milliseconds ({circumstances()})")
         print(f"  run {medians['run']:.0f}   bare subprocess {medians['bare']:.0f}   above it {above:.0f}", end="")
         print(f"   (of the run, {medians['submitted']:.0f} until submit returns)")
         for target, values in lines.items():
