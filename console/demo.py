@@ -42,7 +42,7 @@ def tell(yard: Yard, stack: str) -> None:
     on_laptop = train(yard, stack, LOCAL)
 
     chapter("4. What ran, and the better model")
-    show(listings.runs(yard.runs(stack)[:5]))
+    show(listings.runs(yard.runs(None)[:5]))
     best = max((on_cluster, on_laptop), key=lambda run: run.metrics.get("accuracy", 0.0))
     model = yard.register(stack, MODEL, "outputs/model", best.id, "accuracy")
     show([f"  {model.name}:{model.version} is registered in the workspace, from {best.id}"])
@@ -71,7 +71,7 @@ def train(yard: Yard, stack: str, target: str | None) -> Run:
     run = stream(yard.submit(JOB, target, stack, say), say, quiet=False)
     if run.state != "Completed":
         sys.exit(1)
-    files = run.download(Path("downloads") / run.id)
+    files = run.download(Path("downloads") / run.id).written
     say.line("  outputs", f"{len(files)} files in downloads/{run.id}")
     say.line("  in all", took(time.monotonic() - started))
     return run

@@ -60,9 +60,10 @@ def summary(plan: Plan, *, done: bool = False) -> str:
     return f"  {plural(len(changes), 'change')}: {', '.join(parts)}"
 
 
-def replaced(plan: Plan) -> list[str]:
-    """Name what a plan would replace or lose and what must not go unasked."""
-    return sorted({change.name for change in real(plan) if change.op == "replace" and change.type in PRECIOUS})
+def lost(plan: Plan) -> dict[str, str]:
+    """Name what a plan would replace or delete and what must not go unasked: `replace` or `delete` by name."""
+    found = {change.name: change.op for change in real(plan) if change.type in PRECIOUS}
+    return {name: op for name, op in sorted(found.items()) if op in ("replace", "delete")}
 
 
 def as_json(plan: Plan) -> dict[str, Json]:

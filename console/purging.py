@@ -22,15 +22,14 @@ def for_good(plane: ControlPlane, known: StackOutputs) -> list[str]:
 
 
 def left_behind(plane: ControlPlane, spec: StackSpec) -> list[str]:
-    """Purge those workspaces of a stack file that are gone but keep their name; returns the names looked at.
+    """Purge those workspaces of a stack file that are gone but keep their name; returns their names.
 
     A workspace that lives is never touched.
     """
     group = f"/subscriptions/{plane.access.subscription_id}/resourceGroups/{spec.resource_group}"
-    looked = []
+    purged = []
     for name in spec.workspaces:
         id_ = f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
-        if plane.find(id_, API) is None:
-            plane.delete(id_, API, PURGE)
-            looked.append(name)
-    return looked
+        if plane.find(id_, API) is None and plane.delete(id_, API, PURGE):
+            purged.append(name)
+    return purged

@@ -70,7 +70,9 @@ class Teller:
 
     def __call__(self, event: Event) -> None:
         """Take an event of the runtime."""
-        if event.topic == "run":
+        if event.topic == "newline":
+            self.line("", "")
+        elif event.topic == "run":
             self.line("submit", event.text)
         elif event.topic not in QUIET and event.total is None:
             self.line(f"  {event.topic}", event.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import deploy, wire
@@ -11,7 +12,6 @@ from specs.loader import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from runtime.project import Project
     from runtime.services import Service
@@ -62,6 +62,14 @@ def score(project: Project, endpoint: str, data: Path) -> Scores:
         message = f"{len(labels)} labels, but the endpoint gave {len(given)} answers."
         raise SpecError([document.problem(("labels",), message, rule="scoring-file")])
     return Scores(uri=service.url, answers=given, labels=labels, elapsed_s=answer.elapsed_s)
+
+
+def scoring_file(data: str | None) -> Path:
+    """Return the file that was named. Raises `SpecError` when none was."""
+    if not data:
+        message = "no file is named. For example: --data examples/digits/unseen.json"
+        raise SpecError([Problem("invoke score", 0, 0, "--data", message, rule="missing")])
+    return Path(data)
 
 
 def answers(value: Json, wanted: int) -> list[Json]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console import plans
-from runtime.errors import HeldBackError
+from runtime.errors import HeldBackError, StoreError
 from runtime.project import Project
+from specs.base import CONFIG_KEY
 from specs.cloud import disagreement, emulator_variables
 from specs.problems import Problem, SpecError
 from specs.stack import StackSpec, load_stack
@@ -54,7 +55,7 @@ class Yard:
             hint = f" Did you mean {near[0]}?" if near else ""
             message = f"no such stack.{hint} Allowed: {', '.join(names) or 'none; there is no stacks/*.yaml'}."
             raise SpecError(
-                [Problem(f"stacks/{stack}.yaml", 1, 1, "--stack", message, given=f'"{stack}"', rule="stack")]
+                [Problem(f"stacks/{stack}.yaml", 0, 0, "--stack", message, given=f'"{stack}"', rule="stack")]
             )
         return load_stack(self.project.root / "stacks" / f"{stack}.yaml", f"stacks/{stack}.yaml")
 
@@ -64,12 +65,18 @@ class Yard:
         Raises `HeldBackError` when the shell points at another cloud than the stack's file.
         """
         if spec.cloud == "emulator":
-            from emulator import launch
-
-            return launch.ensure(self.project.emulator_home).environment()
+            return self._emulator()
         if refusal := disagreement(stack, spec.cloud, os.environ):
             raise HeldBackError(refusal)
         return {}
+
+    def _emulator(self) -> dict[str, str]:
+        from emulator import launch
+
+        try:
+            return launch.ensure(self.project.emulator_home).environment()
+        except launch.HomeError as error:
+            raise StoreError(str(error)) from None
 
     def session(self, stack: str) -> tuple[Session, StackSpec]:
         """Open a stack for the engine. Raises when its file is bad, the clouds disagree, or there is no engine."""
@@ -108,12 +115,7 @@ class Yard:
 
         session, _ = self.session(stack)
         plan = plan or operations.preview(session)
-        lost = [name for name in plans.replaced(plan) if name not in allowed]
-        if lost:
-            flags = " ".join(f"--allow-replace {name}" for name in lost)
-            shown = "\n".join(plans.lines(plan))
-            accept = f"to accept it: invoke up --stack {stack} {flags}"
-            raise HeldBackError(f"this would replace {', '.join(lost)}. Nothing was done.\n{shown}\n  {accept}")
+        self._hold_back(stack, plan, allowed)
         try:
             done = operations.up(session, on_event=on_event)
         except EngineError as error:
@@ -124,6 +126,34 @@ class Yard:
             raise
         self.keep_outputs(session)
         return done
+
+    def _hold_back(self, stack: str, plan: Plan, allowed: list[str]) -> None:
+        """Refuse a plan that takes runs, models or data along, unless each loss is accepted by name."""
+        lost = plans.lost(plan)
+        if strange := [name for name in allowed if name not in lost]:
+            known = ", ".join(lost) or "nothing"
+            raise HeldBackError(f"{', '.join(strange)} would not be lost; this plan loses {known}. Nothing was done.")
+        held = [name for name in lost if name not in allowed]
+        if not held:
+            return
+        active = self.active(held)
+        words = " and ".join(
+            f"{op} {', '.join(names)}"
+            for op in ("delete", "replace")
+            if (names := [name for name in held if lost[name] == op])
+        )
+        flags = " ".join(f"--allow-{lost[name]} {name}" for name in lost)
+        shown = "\n".join(plans.lines(plan))
+        runs = f"\n  active there: {', '.join(active)}" if active else ""
+        accept = f"to accept it: invoke up --stack {stack} {flags}"
+        raise HeldBackError(f"this would {words}. Nothing was done.\n{shown}{runs}\n  {accept}")
+
+    def active(self, targets: list[str]) -> list[str]:
+        """Name the runs that go on on some targets, as far as this clone knows."""
+        from runtime.runs import list_runs
+
+        known = list_runs(self.project, refreshed=False)
+        return [run.id for run in known if run.target in targets and not run.terminal]
 
     def refresh(self, stack: str, *, preview_only: bool, on_event: Callable[[Progress], None] | None = None) -> Plan:
         """Compare state with the cloud; adopt what differs unless `preview_only`."""
@@ -216,6 +246,16 @@ class Yard:
             self.spec(stack)
         return submit(job, target, stack=known or stack, project=self.project, on_event=on_event)
 
+    def keep_secret(self, stack: str, key: str, value: str) -> None:
+        """Keep a secret for a stack, encrypted, under a key that a stack file can name."""
+        from engine import operations
+
+        if not CONFIG_KEY.fullmatch(key):
+            message = "a config key has letters, digits, _ . and -, and starts with a letter."
+            raise SpecError([Problem("invoke secret", 0, 0, "key", message, given=f'"{key}"', rule="config-key")])
+        session, _ = self.session(stack)
+        operations.set_secret(session, key, value)
+
     def deployed(self, stack: str) -> StackOutputs | None:
         """Read what a stack answers, or None when it was never brought up."""
         from runtime.errors import NotDeployedError
@@ -225,25 +265,36 @@ class Yard:
         except NotDeployedError:
             return None
 
-    def awake(self, stack: str) -> None:
-        """Start the emulator again when a deployed stack's runs are in it; nothing else."""
-        if stack in self.stack_names():
-            self.deployed(stack)
+    def awake(self) -> None:
+        """Start the emulator again when a deployed stack of this project is in it; nothing else."""
+        from runtime import outputs
+        from runtime.errors import TrainyardError
 
-    def runs(self, stack: str) -> list[Run]:
-        """List runs, newest first."""
+        for stack in outputs.stacks(self.project):
+            try:
+                clouds = outputs.load(self.project, stack).cloud
+            except TrainyardError:
+                continue  # the command that needs this stack says what is wrong with it
+            if clouds == "emulator" and not emulator_variables(os.environ):
+                self._emulator()
+                return
+
+    def runs(self, stack: str | None) -> list[Run]:
+        """List runs, newest first; of one stack, or of all."""
         from runtime.runs import list_runs
 
-        self.awake(stack)
-        return list_runs(self.project)
+        if stack is not None:
+            self.spec(stack)
+        self.awake()
+        return [run for run in list_runs(self.project) if stack in (None, run.record.stack)]
 
-    def run(self, run_id: str, workspace: str | None = None, stack: str = "local") -> Run:
-        """Find a run here, or in a workspace that is named."""
-        from runtime.runs import find_run
+    def run(self, run_id: str, workspace: str | None = None) -> Run:
+        """Find a run here, or in a workspace that is named; as last seen where the truth can't be asked."""
+        from runtime.runs import as_known, find_run
 
         if workspace is None:
-            self.awake(stack)
-        return find_run(self.project, run_id, workspace).refresh()
+            self.awake()
+        return as_known(find_run(self.project, run_id, workspace))
 
     def register(self, stack: str, name: str, path: str, run_id: str | None, metric: str) -> Model:
         """Register a model from a run, from the best run, or from a local path."""
@@ -254,14 +305,14 @@ class Yard:
         known = self.outputs(stack)
         if run_id is None:
             return models.register(self.project, Path(path), name, stack=known)
-        run = self.best(stack, metric) if run_id == "best" else self.run(run_id, None, stack)
+        run = self.best(metric) if run_id == "best" else self.run(run_id)
         return models.register(self.project, run, name, stack=known, details=models.Details(path=path))
 
-    def best(self, stack: str, metric: str) -> Run:
+    def best(self, metric: str) -> Run:
         """Find the completed run with the highest value of a metric."""
         from runtime.errors import NotFoundError
 
-        found = [run for run in self.runs(stack) if run.state == "Completed" and metric in run.metrics]
+        found = [run for run in self.runs(None) if run.state == "Completed" and metric in run.metrics]
         if not found:
             raise NotFoundError(f"no completed run has logged {metric}. See: invoke runs")
         return max(found, key=lambda run: run.metrics[metric])

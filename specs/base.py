@@ -116,8 +116,11 @@ ArmId = Annotated[
 ]
 
 
+CONFIG_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+
+
 def _config_key(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", value):
+    if not CONFIG_KEY.fullmatch(value):
         says = "names a Pulumi config key (letters, digits, _ . and -); the secret itself is set by: invoke secret NAME"
         raise PydanticCustomError("config-key", says, {"secret": True})
     return value

@@ -13,7 +13,7 @@ class TrainyardError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding in one file. Lines and columns count from 1."""
+    """One finding in one file, or in one option of a command. Lines and columns count from 1; 0 for an option."""
 
     file: str
     line: int
@@ -27,7 +27,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Render as the two lines that the terminal shows."""
-        head = f"{self.file}:{self.line}:{self.column}: {self.field or 'the file'}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        head = f"{place}: {self.field or 'the file'}"
         given = "" if self.given is None else f" = {self.given}"
         rule = f"   [rule {self.rule}]" if self.rule else ""
         return f"{head}{given}\n  {self.message}{rule}"

@@ -58,7 +58,8 @@ class StackSpec(Spec):
     @model_validator(mode="after")
     def _references_resolve(self) -> StackSpec:
         faults: list[Fault] = []
-        owners: dict[str, str] = {}
+        owners: list[str] = []
+        taken: dict[str, str] = {}
         for name, workspace in self.workspaces.items():
             at: tuple[str | int, ...] = ("workspaces", name)
             faults += self._unknown_identities(workspace.identity, (*at, "identity"))
@@ -68,10 +69,11 @@ class StackSpec(Spec):
                     faults.append(
                         Fault(at=here, message="local is this machine; choose another name.", rule="reserved-name")
                     )
-                if compute_name in owners:
-                    message = f"workspace {owners[compute_name]} has a compute of this name too. Rename one."
+                if (other := taken.get(compute_name.lower())) is not None:
+                    message = f"workspace {other} has a compute of this name too (case does not count). Rename one."
                     faults.append(Fault(at=here, message=message, rule="duplicate-target"))
-                owners.setdefault(compute_name, name)
+                taken.setdefault(compute_name.lower(), name)
+                owners.append(compute_name)
                 faults += self._unknown_identities(compute.identity, (*here, "identity"))
                 faults += self._subnet(compute.subnet, compute.max_node_count, here)
         if self.default_target not in {LOCAL, *owners}:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from invoke import Task, task
@@ -20,9 +22,25 @@ def command(**options: object) -> Callable[[Callable[..., None]], Task]:
     """Make a task whose errors are one message and an exit code."""
 
     def wrap(body: Callable[..., None]) -> Task:
-        return task(**options)(reported(body))
+        return task(**options)(helped(reported(body)))
 
     return wrap
+
+
+def helped(body: Callable[..., None]) -> Callable[..., None]:
+    """Answer `invoke COMMAND --help` where invoke itself would take `--help` for the command's first argument."""
+
+    @functools.wraps(body)
+    def run(*args: object, **kwargs: object) -> None:
+        if {"--help", "-h"} & {value for value in (*args, *kwargs.values()) if isinstance(value, str)}:
+            from invoke.main import program
+
+            name = next(word for word in sys.argv[1:] if not word.startswith("-"))
+            program.run(["invoke", "--help", name])
+        else:
+            body(*args, **kwargs)
+
+    return run
 
 
 def dump(value: object) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.commands.base import JSON, STACK, command, dump
+from console.failures import say
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -96,11 +97,14 @@ def preview(_c: Context, stack: str = "local", json: bool = False) -> None:
         "stack": STACK,
         "json": JSON,
         "allow-replace": "Accept that this compute or workspace is deleted and made anew; may be given again.",
+        "allow-delete": "Accept that this one goes for good; may be given again.",
     },
-    iterable=["allow_replace"],
+    iterable=["allow_replace", "allow_delete"],
 )
-def up(_c: Context, allow_replace: list[str], stack: str = "local", json: bool = False) -> None:
-    """Make the cloud what the stack's file says. Refuses to replace a compute or workspace unasked.
+def up(
+    _c: Context, allow_replace: list[str], allow_delete: list[str], stack: str = "local", json: bool = False
+) -> None:
+    """Make the cloud what the stack's file says. Refuses to replace or delete a compute or workspace unasked.
 
     Examples:
       invoke up --stack local
@@ -112,7 +116,9 @@ def up(_c: Context, allow_replace: list[str], stack: str = "local", json: bool =
     from console.yard import Yard
 
     with step("stack", f"deploying stack {stack}") as work:
-        plan = Yard.here().up(stack, allow_replace, lambda event: work.say(f"{event.op} {event.name}"))
+        plan = Yard.here().up(
+            stack, [*allow_replace, *allow_delete], lambda event: work.say(f"{event.op} {event.name}")
+        )
         work.note = f"{stack}:{plans.summary(plan, done=True)}".replace(":  ", ": ")
     if json:
         dump(plans.as_json(plan))
@@ -157,9 +163,9 @@ def destroy(_c: Context, stack: str = "local", yes: bool = False, purge: bool = 
 
     yard = Yard.here()
     if not yes:
-        print("\n".join(plans.lines(yard.doomed(stack))))
+        say("\n".join(plans.lines(yard.doomed(stack))))
         if not agreed(f"Delete all of this, in stack {stack}?", stack):
-            print("  nothing was deleted")
+            say("  nothing was deleted")
             sys.exit(1)
     with step("destroy", f"deleting stack {stack}") as work:
         plan = yard.destroy(stack, purge=purge, on_event=lambda event: work.say(event.name))
@@ -176,8 +182,8 @@ def purge(_c: Context, stack: str = "local") -> None:
     """
     from console.yard import Yard
 
-    looked = Yard.here().purge(stack)
-    print(f"  free now: {', '.join(looked)}" if looked else "  nothing to purge: every workspace of the stack lives")
+    purged = Yard.here().purge(stack)
+    print(f"  free now: {', '.join(purged)}" if purged else "  nothing to purge")
 
 
 @command(help={"stack": STACK})
@@ -194,7 +200,7 @@ def recover(_c: Context, stack: str = "local") -> None:
 
 
 @command(positional=["stack"], help={"stack": STACK})
-def env(_c: Context, stack: str = "local") -> None:
+def env(_c: Context, stack: str) -> None:
     """Print the variables with which plain pulumi and az see the stack's cloud.
 
     Example: eval "$(invoke env local)" && pulumi preview -s local
@@ -211,14 +217,10 @@ def secret(_c: Context, key: str, stack: str = "local") -> None:
 
     Example: invoke secret cluster-password --stack local < password.txt
     """
-    import getpass
-
+    from console.ask import secret_value
     from console.yard import Yard
-    from engine import operations
 
-    value = getpass.getpass(f"{key}: ") if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
-    session, _ = Yard.here().session(stack)
-    operations.set_secret(session, key, value)
+    Yard.here().keep_secret(stack, key, secret_value(key))
     print(f"  {key} is kept, encrypted, in stacks/Pulumi.{stack}.yaml")
 
 

@@ -41,8 +41,8 @@ def submit(
     sys.exit(0 if run.state == "Completed" or detach else 1)
 
 
-@command(default=True, name="list", help={"json": JSON, "stack": STACK})
-def runs_list(_c: Context, stack: str = "local", json: bool = False) -> None:
+@command(default=True, name="list", help={"json": JSON, "stack": "Only this stack's (default: all of this project)."})
+def runs_list(_c: Context, stack: str | None = None, json: bool = False) -> None:
     """List runs, newest first: state, target, duration, last metrics.
 
     Example: invoke runs --json
@@ -98,7 +98,8 @@ def cancel(_c: Context, run: str, workspace: str | None = None) -> None:
     from console.yard import Yard
 
     ended = Yard.here().run(run, workspace).cancel()
-    print(f"  {run} is {ended.state}" + (f"; it will be canceled ({ended.stale})" if ended.stale else ""))
+    now = f"is {ended.state}" if ended.terminal else f"will be canceled; now it is {ended.state}"
+    print(f"  {run} {now}" + (f" ({ended.stale})" if ended.stale else ""))
 
 
 @command(positional=["run"], help={"run": RUN, "workspace": WORKSPACE, "to": "Folder (default: downloads/RUN)."})
@@ -111,5 +112,7 @@ def download(_c: Context, run: str, to: str | None = None, workspace: str | None
     from console.yard import Yard
 
     folder = Path(to or f"downloads/{run}")
-    files = Yard.here().run(run, workspace).download(folder)
-    print(f"  {plural(len(files), 'file')}, {size(sum(path.stat().st_size for path in files))} in {folder}")
+    done = Yard.here().run(run, workspace).download(folder)
+    total = size(sum(path.stat().st_size for path in done.written))
+    there = f"; {plural(len(done.already), 'file')} already there" if done.already else ""
+    print(f"  {plural(len(done.written), 'file')}, {total} in {folder}{there}")

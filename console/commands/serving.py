@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.commands.base import JSON, STACK, command, dump
@@ -94,7 +93,7 @@ def deploy(_c: Context, file: str, trust: list[str], stack: str = "local", json:
         "json": JSON,
     },
 )
-def score(_c: Context, endpoint: str, data: str, json: bool = False) -> None:
+def score(_c: Context, endpoint: str, data: str | None = None, json: bool = False) -> None:
     """Send data to an endpoint; with labels in the file, say how many answers are right.
 
     Example: invoke score digits --data examples/digits/unseen.json
@@ -102,7 +101,7 @@ def score(_c: Context, endpoint: str, data: str, json: bool = False) -> None:
     from console import listings, serving
     from console.yard import Yard
 
-    result = serving.score(Yard.here().project, endpoint, Path(data))
+    result = serving.score(Yard.here().project, endpoint, serving.scoring_file(data))
     if json:
         dump(result.document())
     else:

@@ -44,7 +44,7 @@ def invoke(project: Path, *arguments: str) -> tuple[int, str, str]:
     """Run a command; return its exit code, stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-m", "invoke", *arguments], cwd=project, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -104,7 +104,7 @@ def test_a_stack_that_is_not_there_lists_those_that_are(project: Path) -> None:
     code, _, told = invoke(project, "up", "--stack", "def")
     assert code == 2
     assert told == (
-        'error: stacks/def.yaml:1:1: --stack = "def"\n'
+        'error: stacks/def.yaml: --stack = "def"\n'
         "  no such stack. Did you mean dev? Allowed: dev.   [rule stack]\n1 error, nothing was sent.\n"
     )
 
@@ -141,3 +141,39 @@ def test_a_folder_that_is_no_project_says_so(tmp_path: Path) -> None:
     code, out, told = invoke(tmp_path, "runs")
     assert (code, out) == (9, "")
     assert told.startswith("error: no Pulumi.yaml in ")
+
+
+@pytest.mark.parametrize("words", ["secret --help", "score --help", "submit -h", "runs.show --help", "env --help"])
+def test_help_after_a_command_is_help_and_does_nothing(project: Path, words: str) -> None:
+    code, out, told = invoke(project, *words.split())
+    assert (code, told) == (0, "")
+    assert f"Usage: inv[oke] [--core-opts] {words.partition(' ')[0]} " in out
+    assert nothing_made(project)
+
+
+def test_an_empty_secret_is_not_kept(project: Path) -> None:
+    code, out, told = invoke(project, "secret", "cluster-password", "--stack", "dev")
+    assert (code, out) == (2, "")
+    assert told == (
+        "error: standard input: cluster-password\n"
+        "  is empty. Type it, or: invoke secret cluster-password < FILE   [rule secret]\n1 error, nothing was sent.\n"
+    )
+
+
+def test_score_without_a_file_says_which_option_is_missing(project: Path) -> None:
+    code, out, told = invoke(project, "score", "digits")
+    assert (code, out) == (2, "")
+    assert told.startswith("error: invoke score: --data\n  no file is named.")
+
+
+def test_two_computes_that_differ_in_case_only_are_one_too_many(project: Path) -> None:
+    (project / "stacks/dev.yaml").write_text(
+        STACK + "      CPU-Cluster: {kind: AmlCompute, vm_size: Standard_D2_v2, max_node_count: 2}\n"
+    )
+    code, _, told = invoke(project, "check", "--stack", "dev")
+    assert code == 2
+    assert told == (
+        "error: stacks/dev.yaml:11:20: workspaces.research.computes.CPU-Cluster\n"
+        "  workspace research has a compute of this name too (case does not count). Rename one."
+        "   [rule duplicate-target]\n1 error, nothing was sent.\n"
+    )

@@ -25,10 +25,10 @@ def test_components_are_not_counted() -> None:
     assert plans.summary(Plan((component,))) == "  no changes"
 
 
-def test_only_what_holds_runs_models_or_data_needs_a_word_before_it_is_replaced() -> None:
+def test_only_what_holds_runs_models_or_data_needs_a_word_before_it_goes() -> None:
     vnet = "azure-native:network:VirtualNetwork"
-    plan = Plan((change("replace", "b"), change("replace", "a"), change("replace", "net", vnet), change("delete", "c")))
-    assert plans.replaced(plan) == ["a", "b"]
+    going = (change("replace", "b"), change("delete", "a"), change("replace", "net", vnet), change("update", "c"))
+    assert plans.lost(Plan(going)) == {"a": "delete", "b": "replace"}
 
 
 def test_what_was_done_is_counted_in_the_past() -> None:

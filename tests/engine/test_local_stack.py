@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from console import plans
 from engine.errors import EngineError
@@ -90,6 +91,21 @@ def test_5_another_size_is_a_replacement_and_needs_a_word(site: Site) -> None:
     done = site.pulumi("preview", "-s", "local", "--json", "--non-interactive")
     assert {step["op"] for step in json.loads(done.stdout)["steps"]} >= {"replace"}
     assert [item[:2] for item in changes(site.yard.up("local", ["spot-cluster"]))] == [("spot-cluster", "replace")]
+
+
+def test_5_what_would_be_deleted_needs_a_word_too(site: Site) -> None:
+    path = site.root / "stacks/local.yaml"
+    before = path.read_text()
+    document = yaml.safe_load(before)
+    del document["workspaces"]["research"]["computes"]["spot-cluster"]
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(HeldBackError, match=r"this would delete spot-cluster\. Nothing was done\.") as refused:
+        site.yard.up("local", [])
+    assert str(refused.value).endswith("to accept it: invoke up --stack local --allow-delete spot-cluster")
+    with pytest.raises(HeldBackError, match="gpu would not be lost; this plan loses spot-cluster"):
+        site.yard.up("local", ["gpu"])
+    path.write_text(before)
+    assert changes(site.yard.preview("local")) == []
 
 
 def test_6_a_change_outside_is_found_and_put_back(site: Site) -> None:
