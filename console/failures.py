@@ -35,7 +35,7 @@ def reported(body: Callable[Given, Result]) -> Callable[Given, Result]:
             sys.exit(error.exit_code)
         except EngineError as error:
             say(f"error: {error}")
-            sys.exit(1)
+            sys.exit(error.exit_code)
         except KeyboardInterrupt:
             say("interrupted")
             sys.exit(130)

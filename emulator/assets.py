@@ -99,13 +99,14 @@ def _put_container(kind: Kind, call: Call) -> Answer:
     given = ml.obj(call.json().get("properties"))
     with call.cloud.state.transaction():
         known = call.cloud.state.get(id_)
-        document = _keep_container(
+        document = keep_container(
             call.cloud, id_, kind, {name: given[name] for name in CONTAINER_FIELDS if name in given}
         )
     return Answer(200 if known else 201, _with_versions(call.cloud, document))
 
 
-def _keep_container(cloud: Cloud, id_: str, kind: Kind, given: Mapping[str, Json]) -> dict[str, Json]:
+def keep_container(cloud: Cloud, id_: str, kind: Kind, given: Mapping[str, Json]) -> dict[str, Json]:
+    """Write a container's document and return it."""
     base: dict[str, Json] = {
         "description": None,
         "tags": {},
@@ -193,7 +194,7 @@ def _put_version(kind: Kind, call: Call) -> Answer:
         container = _container_id(call, workspace, kind)
         if call.cloud.state.get(container) is None:
             anonymous = {"isArchived": True} if properties["isAnonymous"] else {}
-            _keep_container(call.cloud, container, kind, cast("dict[str, Json]", anonymous))
+            keep_container(call.cloud, container, kind, cast("dict[str, Json]", anonymous))
         document = ml.entity(call.cloud, id_, f"{kind.collection}/versions", properties)
         call.cloud.state.put(id_, document, "asset")
     return Answer(200 if known else 201, document)

@@ -39,10 +39,15 @@ class Ports:
 
 
 def prepare(home: Path) -> Path:
-    """Make the home (0700) when it is missing; return its absolute path."""
+    """Make the home (0700) when it is missing; return its absolute path. Raises `HomeError` when it can't be made."""
     home = home.expanduser().absolute()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.chmod(0o700)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.chmod(0o700)
+    except OSError as error:
+        file = next((path for path in (home, *home.parents) if path.exists() and not path.is_dir()), None)
+        why = f"{file} is a file. Move it away." if file else f"{error.strerror}."
+        raise HomeError(f"The emulator's folder {home} can't be made: {why}") from error
     return home
 
 

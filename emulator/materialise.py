@@ -7,6 +7,7 @@ No image is ever pulled here, so every environment is a stand-in; how true it is
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ import yaml
 from emulator import blobstore, durations, ml, uris
 from emulator.routing import Refusal
 from node import conda, layout
+from node.environments import EnvironmentRefused, find_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from emulator.routing import Json
 
 REGISTRY = "azureml://registries/"
+PIN = re.compile(r"[=<>!~ ].*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,17 @@ def environment(cloud: Cloud, environment_id: str) -> Plan:
 
 
 def _substituted(image: str) -> Plan:
-    """Return the stand-in for an image: the table's pip list for it, else a bare Python."""
+    """Return the stand-in for an image: the table's pip list for it, else a bare Python.
+
+    Where this machine lacks the Python that the image's old versions need, today's versions stand in.
+    """
     if (known := conda.substitute(image)) is not None:
+        try:
+            find_python(known.python)
+        except EnvironmentRefused:
+            pip = [PIN.sub("", item) for item in known.pip]
+            note = f"newest versions, by this machine's Python: it has no Python {known.python} for the image's own"
+            return Plan("substituted", None, pip, [*known.notes, note])
         return Plan("substituted", known.python, list(known.pip), list(known.notes))
     return Plan("substituted", notes=[f"{image} can't be pulled here and has no conda file: nothing is installed"])
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError
+from engine.errors import LOCKED, NOT_DEPLOYED, PASSPHRASE, EngineError
+from engine.passphrase import START_OVER
 from engine.plan import Json, diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-LOCKED = re.compile(r"created by (?P<user>\S+?)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
+HOLDER = re.compile(r"created by (?P<user>\S+?)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
 """How the file backend words a lock: pkg/v3.255.0 backend/diy/lock.go."""
 ECHOES = re.compile(
     r"(?:preview|update|refresh|destroy) failed"
@@ -23,6 +24,17 @@ ECHOES = re.compile(
 TRACEBACK = re.compile(r"[\s\S]*^Traceback \(most recent call last\):\n(?:[ \t][^\n]*\n|\n)*", re.MULTILINE)
 UNHANDLED = "Program failed with an unhandled exception:"
 LAST_LINES = 6
+UNSET = re.compile(
+    r"Missing required configuration variable '(?:[^':]+:)?(?P<key>[^']+)'[^\n]*\n[^\n]*config set --secret[^\n]*"
+)
+"""How the Python SDK words it: v3.255.0 pulumi/config.py, `ConfigMissingError`. Its advice has the secret typed."""
+NO_PLUGIN = re.compile(
+    r"[^\n]*resource plugin 'pulumi-resource-(?P<name>[\w-]+)'[^\n]*? at version v(?P<version>\d[\w.+-]*\w)[^\n]*"
+)
+"""v3.255.0 pkg/resource/plugin and sdk workspace: it could not be downloaded, or downloading is switched off."""
+SLEEPING = re.compile(r'Status=0 Code="Unreachable"|did not begin responding to RPC connections')
+TAKEN = "cannot create already existing resource"
+"""The vendor's provider and the emulator's say it, where a PUT would have taken over what is there."""
 
 
 def failure(stack: str, events: Sequence[Mapping[str, Json]], words: str, verb: str) -> EngineError:
@@ -32,33 +44,65 @@ def failure(stack: str, events: Sequence[Mapping[str, Json]], words: str, verb: 
         return known
     reasons = reasons_of(events) or printed(words)
     message = "\n".join(reasons) or f"pulumi {verb} failed and did not say why"
-    return known_failure(stack, message) or EngineError(message)
+    return known_failure(stack, message) or advised(stack, message)
 
 
 def known_failure(stack: str, words: str) -> EngineError | None:
     """Recognise what needs another answer than the engine's own words."""
     if "currently locked" in words:
-        holder = LOCKED.search(words)
+        holder = HOLDER.search(words)
         if holder is None:
-            return EngineError(f"stack {stack} is locked by another operation", "Wait for it, then type it again.")
+            message = f"stack {stack} is locked by another operation"
+            return EngineError(message, "Wait for it, then type it again.", exit_code=LOCKED)
         who = f"{holder['user']} on {holder['host']}, process {holder['pid']}, since {holder['time']}"
         return EngineError(
             f"stack {stack} is locked by {who}",
             f"Wait for it to end. If that process is gone: invoke recover --stack {stack}",
+            exit_code=LOCKED,
         )
     if re.search(r"no stack named '.*' found", words):
-        return EngineError(f"stack {stack} was never brought up", f"invoke up --stack {stack}")
+        message = f"stack {stack} was never brought up"
+        return EngineError(message, f"invoke up --stack {stack}", exit_code=NOT_DEPLOYED)
     if "incorrect passphrase" in words:
         return EngineError(
             f"the passphrase is not the one that stack {stack} was made with",
-            "It comes from PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE, else from .trainyard/passphrase.",
+            "It comes from PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE if set, else from "
+            f".trainyard/passphrase: put the right one back there. {START_OVER}",
+            exit_code=PASSPHRASE,
         )
     if "passphrase must be set" in words:
         return EngineError(
             f"the backend of stack {stack} is your own, so its passphrase is too",
             "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it.",
+            exit_code=PASSPHRASE,
         )
     return None
+
+
+def advised(stack: str, message: str) -> EngineError:
+    """Return the error with what to type next, where we know it: in our words where the engine's advice is not ours."""
+    hints = []
+    if unset := list(dict.fromkeys(found["key"] for found in UNSET.finditer(message))):
+        message = UNSET.sub(rf"stacks/{stack}.yaml names the secret \g<key>, which has no value yet", message)
+        hints += [f"invoke secret {key} --stack {stack}" for key in unset]
+    if plugin := NO_PLUGIN.search(message):
+        name, version = plugin["name"], plugin["version"]
+        message = NO_PLUGIN.sub(
+            r"the vendor's plugin \g<name> v\g<version> is not on this machine and could not be downloaded", message
+        )
+        install = f"pulumi plugin install resource {name} v{version}"
+        hints.append(
+            f'Stacks with `cloud: azure` need it. Where its download is reachable: eval "$(invoke env {stack})" && '
+            f"{install}. Else get the archive elsewhere and add: --file ARCHIVE"
+        )
+    if TAKEN in message:
+        hints.append(
+            "It is not in this stack's state: another stack or somebody else owns it. "
+            f"Choose another resource_group or name in stacks/{stack}.yaml."
+        )
+    if SLEEPING.search(message):
+        hints.append("The emulator does not answer: invoke emulator.start, then type it again.")
+    return EngineError(message, "\n  ".join(hints))
 
 
 def reasons_of(events: Sequence[Mapping[str, Json]]) -> list[str]:

@@ -73,7 +73,14 @@ def go_version() -> str | None:
 
 
 def private_settings(user: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return what keeps Go's own counters (telemetry) out of the user's configuration folder, still read there."""
+    """Return what keeps Go out of the user's configuration folder, which is still read, and its counters off.
+
+    Counting (telemetry) would write to the private folder from a process that outlives the command. `mode` is where Go
+    looks: golang.org/x/telemetry, internal/telemetry/dir.go.
+    """
+    counters = folder / "config" / "go" / "telemetry"
+    counters.mkdir(parents=True, exist_ok=True)
+    (counters / "mode").write_text("off", "ascii")
     settings = Path(user.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "go" / "env"
     return {"GOENV": user.get("GOENV") or str(settings), "XDG_CONFIG_HOME": str(folder / "config")}
 

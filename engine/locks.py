@@ -1,17 +1,28 @@
-"""What a killed engine leaves: its lock on the stack, and the language host that it had started.
+"""What a killed engine leaves: its lock on the stack, the language host that it had started, its folder for events.
 
 Reads who holds a stack and whether that process can still be there; ends orphans that are proven to be this project's.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORK = "engine-"
+OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -79,3 +90,56 @@ def reap(engine_home: Path) -> list[int]:
             os.kill(int(folder.name), signal.SIGTERM)
             ended.append(int(folder.name))
     return ended
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder itself, for a moment. Blocks; the kernel frees it on death."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def workplace(data: Path) -> Iterator[tuple[Path, int]]:
+    """Make a folder for one operation, gone at its end; yield it and its lock, which the engine must inherit.
+
+    So the folder of an engine that outlives a killed caller is not taken from under it. Sweeps what the dead left.
+    """
+    with held(data):
+        swept(data)
+        folder = Path(tempfile.mkdtemp(prefix=WORK, dir=data))
+        descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield folder, descriptor
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def sweep(data: Path) -> None:
+    """Remove the folders of operations whose processes are all dead. Idempotent."""
+    if data.is_dir():
+        with held(data):
+            swept(data)
+
+
+def swept(data: Path) -> None:
+    """Do it under the lock: a folder without its lock's file was never finished."""
+    for folder in data.glob(f"{WORK}*/"):
+        try:
+            descriptor = os.open(folder / OWNER, os.O_RDWR)
+        except FileNotFoundError:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)

@@ -7,28 +7,30 @@ nothing heavy is imported. What is in a plan is `plan`'s business, what a failur
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.errors import EngineError
+from engine.errors import LOCKED, EngineError
 from engine.failures import failure
-from engine.locks import lock_of, reap
+from engine.locks import lock_of, reap, sweep, workplace
 from engine.obtain import version_numbers
+from engine.passphrase import set_aside
 from engine.plan import BOOKKEEPING, OPS, Json, Op, Plan, mapping, name_of, plan_of, step_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
     from typing import TextIO
 
     from engine.session import Session
 
+LOGGER = logging.getLogger("trainyard.engine")
 LOOK_S = 0.05
 """How often the event log is read while the engine runs."""
 PLUGINS_LATE = (3, 255, 0)
@@ -143,7 +145,7 @@ def set_secret(session: Session, key: str, value: str) -> None:
 
 
 def unlock(session: Session) -> list[str]:
-    """Take away the locks that dead operations left on the stack, and their orphans; say whose they were. Idempotent.
+    """Take away what dead operations left on the stack: locks, orphans, folders; say whose locks. Idempotent.
 
     Only where state is the project's own: a lock in a shared backend is for its holder to judge.
 
@@ -158,19 +160,26 @@ def unlock(session: Session) -> list[str]:
     ]
     for lock in found:
         if lock.host != socket.gethostname() or lock.may_live():
-            raise EngineError(f"stack {session.stack} is locked by {lock}, which may still run", "Wait for it to end.")
+            message = f"stack {session.stack} is locked by {lock}, which may still run"
+            raise EngineError(message, "Wait for it to end.", exit_code=LOCKED)
     for lock in found:
         lock.path.unlink(missing_ok=True)
     reap(session.data / "pulumi-home")
+    sweep(session.data)
     return [str(lock) for lock in found]
 
 
 def create_stack(session: Session) -> None:
-    """Make the stack's empty state if there is none. Idempotent; two at once agree."""
+    """Make the stack's empty state if there is none. Idempotent; two at once agree.
+
+    A configuration file of an earlier life, whose secrets nobody can read any more, is moved aside first, and a warning
+    says so on the logger `trainyard.engine`; without a handler Python prints it to stderr.
+    """
     session.prepare()
-    kept = session.data / "pulumi" / ".pulumi" / "stacks"
-    if not session.users_own_backend() and any(kept.glob(f"*/{session.stack}.json")):
+    if not session.users_own_backend() and session.stack in session.stacks():
         return
+    if line := set_aside(session):
+        LOGGER.warning(line)
     how = [] if session.users_own_backend() else ["--secrets-provider=passphrase"]
     try:
         ask(session, ["stack", "init", "--no-select", *how])
@@ -193,13 +202,13 @@ def operate(session: Session, arguments: Sequence[str], on_event: Callable[[Prog
     """
     started = time.monotonic()
     session.prepare()
-    with tempfile.TemporaryDirectory(prefix="engine-", dir=session.data) as folder:
-        log = EventLog(Path(folder) / "events.json", on_event)
+    with workplace(session.data) as (folder, lock):
+        log = EventLog(folder / "events.json", on_event)
         argv = [*command(session, arguments), f"--event-log={log.path}", "--suppress-outputs", "--suppress-progress"]
         if version_numbers(session.engine.version) >= PLUGINS_LATE:
             argv.append("--skip-plugin-pre-install")
-        words = Path(folder) / "words"
-        with words.open("w", encoding="utf-8") as out, running(session, argv, out) as child:
+        words = folder / "words"
+        with words.open("w", encoding="utf-8") as out, running(session, argv, out, lock) as child:
             while wait(child, LOOK_S) is None:
                 log.read()
         log.read()
@@ -236,14 +245,14 @@ def command(session: Session, arguments: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def running(session: Session, argv: Sequence[str], out: TextIO) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the engine in a session of its own, so that Ctrl-C reaches it once and from here.
+def running(session: Session, argv: Sequence[str], out: TextIO, lock: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the engine in a session of its own, so that Ctrl-C reaches it once and from here. It shares the `lock`.
 
     The engine ends an operation tidily on the first interrupt and drops everything on the second: so it does here.
     """
     child = subprocess.Popen(
         argv, cwd=session.root, env=session.environment(), umask=0o077, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+        stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=(lock,),
     )  # fmt: skip
     try:
         yield child

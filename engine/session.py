@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from engine import passphrase
+from engine.errors import EngineError
+from engine.locks import held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,16 +60,30 @@ class Session:
             return False
         return re.search(r"(?m)^backend:", text) is not None
 
+    def stacks(self) -> list[str]:
+        """Return the stacks that have state in the project's own backend."""
+        found = (self.data / "pulumi" / ".pulumi" / "stacks").glob("*/*.json*")
+        return sorted(path.name.split(".json")[0] for path in found if path.name.endswith((".json", ".json.gz")))
+
     def prepare(self) -> None:
-        """Make the private folders and the passphrase, if they are not there. Idempotent; two at once agree on one."""
+        """Make the private folders and the passphrase, if they are not there. Idempotent; two at once agree on one.
+
+        Raises:
+            EngineError: the passphrase of existing state is lost, or a file is where a folder should be.
+
+        """
         folders = [self.data]
         if not self.users_own_backend():
             folders += [self.data / "pulumi", self.data / "pulumi-home"]
         for folder in folders:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise EngineError(f"{folder} must be a folder, and a file is there", "Move it away.") from error
             folder.chmod(0o700)
-        if not self.users_own_backend() and not users_own_passphrase():
-            make_passphrase(self.passphrase_file)
+        if not self.users_own_backend() and not passphrase.users_own():
+            with held(self.data):
+                passphrase.keep(self.passphrase_file, self.stacks())
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the engine's environment: the user's own, ours, the stack's cloud, then `extra`; later ones win."""
@@ -83,30 +100,6 @@ class Session:
             own["PULUMI_BACKEND_URL"] = (self.data / "pulumi").absolute().as_uri()
             own["PULUMI_HOME"] = str(self.data / "pulumi-home")
             own["PULUMI_LOG_ROTATION_MAX_TOTAL_MB"] = "20"  # it keeps a log, encrypted, of each operation in its home
-            if not users_own_passphrase():
+            if not passphrase.users_own():
                 own["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(self.passphrase_file)
         return {**own, **self.cloud, **(extra or {})}
-
-
-def users_own_passphrase() -> bool:
-    """Tell whether the user chose the passphrase; an empty one counts, as it does for the engine."""
-    return "PULUMI_CONFIG_PASSPHRASE" in os.environ or bool(os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE"))
-
-
-def make_passphrase(path: Path) -> None:
-    """Write a new passphrase to `path`, 0600, unless there is one: whole or not at all, and never a second one."""
-    if path.exists():
-        path.chmod(0o600)
-        return
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(32))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)  # a link never replaces: the first of two setups wins
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

@@ -177,7 +177,7 @@ class ArmClient:
             except OSError as error:
                 if attempt == RETRIES:
                     host = urlsplit(url).netloc
-                    message = f"the emulator at {host} does not answer: {error}. Start it with 'invoke emulator'."
+                    message = f"the emulator at {host} does not answer: {error}. Start it: invoke emulator.start"
                     raise ArmError(0, "Unreachable", message) from error
                 self._wait(BACKOFF_S * 2**attempt / 4, call)
         raise AssertionError("unreachable")  # pragma: no cover

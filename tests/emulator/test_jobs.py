@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator import jobrecords, jobspec, runs
+from emulator import jobrecords, jobspec, materialise, runs
+from emulator.ml import items, obj
+from node.environments import EnvironmentRefused
 from tests.emulator.dataplane_kit import (
     CPU,
     ENVIRONMENT,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from emulator.routing import Answer, Json
 
 JOB = f"{WS}/jobs/one"
+CURATED = f"{WS}/environments/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu"
 
 
 @pytest.fixture
@@ -151,6 +154,62 @@ def test_the_label_latest_is_resolved_when_the_job_is_accepted(call: Caller) -> 
     properties = call.ok("PUT", JOB, command_job(environmentId=label), 201)["properties"]
     assert isinstance(properties, dict)
     assert properties["environmentId"] == ENVIRONMENT.replace("/versions/1", "/versions/2")
+
+
+@pytest.mark.parametrize(
+    ("given", "version"),
+    [
+        ("azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu@latest", "1"),
+        ("azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu", "1"),
+        ("azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu:12", "12"),
+        (f"{WS}/environments/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu/labels/latest", "1"),
+        (f"{WS}/environments/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu/versions/12", "12"),
+    ],
+)
+def test_a_curated_environment_is_in_every_workspace(call: Caller, given: str, version: str) -> None:
+    properties = call.ok("PUT", JOB, command_job(environmentId=given), 201)["properties"]
+    assert isinstance(properties, dict)
+    assert properties["environmentId"] == f"{CURATED}/versions/{version}"
+    plan = materialise.environment(call.cloud, f"{CURATED}/versions/{version}")
+    assert (plan.fidelity, plan.pip[0].partition("=")[0]) == ("substituted", "scikit-learn")
+
+
+def test_a_curated_environment_is_found_by_its_name(call: Caller) -> None:
+    container = call.ok("GET", CURATED)["properties"]
+    assert isinstance(container, dict)
+    assert container["latestVersion"] == "1"
+    found = call.ok("GET", f"{CURATED}/versions/12")["properties"]
+    assert isinstance(found, dict)
+    assert (found["environmentType"], found["image"]) == (
+        "Curated",
+        "mcr.microsoft.com/azureml/curated/azureml-sklearn-1.0-ubuntu20.04-py38-cpu:12",
+    )
+    [newest, oldest] = items(call.ok("GET", f"{CURATED}/versions")["value"])
+    assert [obj(newest)["name"], obj(oldest)["name"]] == ["12", "1"]
+
+
+def test_a_curated_environment_without_a_stand_in_is_not_there(call: Caller) -> None:
+    given = "azureml:AzureML-nobody-knows-this@latest"
+    assert error(call("PUT", JOB, command_job(environmentId=given)))[:2] == (400, "EnvironmentNotFound")
+    assert call("GET", f"{WS}/environments/AzureML-nobody-knows-this").status == 404
+
+
+def test_todays_versions_stand_in_where_the_images_python_is_missing(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_mine(wanted: str | None) -> tuple[str, str]:
+        if wanted:
+            raise EnvironmentRefused(f"no Python {wanted}")
+        return "python", "3.11.7"
+
+    registry = "azureml://registries/azureml/environments/AzureML-sklearn-1.0/labels/latest"
+    monkeypatch.setattr(materialise, "find_python", lambda wanted: (wanted, f"{wanted}.1"))
+    exact = materialise.environment(call.cloud, registry)
+    assert (exact.python, exact.pip[0], len(exact.notes)) == ("3.8", "scikit-learn==1.0.*", 1)
+    monkeypatch.setattr(materialise, "find_python", only_mine)
+    plan = materialise.environment(call.cloud, registry)
+    assert (plan.fidelity, plan.python, plan.pip[0]) == ("substituted", None, "scikit-learn")
+    assert plan.notes[1:] == ["newest versions, by this machine's Python: it has no Python 3.8 for the image's own"]
 
 
 def test_a_terminal_status_is_written_once(call: Caller) -> None:

@@ -129,6 +129,17 @@ def test_the_home_keeps_its_ports_and_secret(tmp_path: Path) -> None:
         homes.secret(home)
 
 
+def test_a_file_in_the_homes_way_is_said_in_a_sentence(tmp_path: Path) -> None:
+    data = tmp_path / ".trainyard"
+    data.touch()
+    for home in (data / "emulator", data):
+        with pytest.raises(launch.HomeError) as caught:
+            launch.ensure(home)
+        assert str(caught.value) == f"The emulator's folder {home} can't be made: {data} is a file. Move it away."
+        assert launch.find(home) is None
+        assert not launch.stop(home)
+
+
 def test_certificates_are_kept_and_renewed_before_they_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = homes.prepare(tmp_path / "home")
     found = tls.ensure(home)

@@ -132,7 +132,7 @@ def test_a_lost_connection_is_tried_again_and_a_dead_emulator_is_named(arm: Fake
     arm.queued = [ConnectionResetError("lost"), answer(200, {"id": "x"})]
     assert client.get(GROUP, VERSION) == {"id": "x"}
     arm.queued = [ConnectionRefusedError("nobody")] * 6
-    with pytest.raises(ArmError, match=r"the emulator at localhost:8443 does not answer: nobody"):
+    with pytest.raises(ArmError, match=r"does not answer: nobody. Start it: invoke emulator.start"):
         client.get(GROUP, VERSION)
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engine import obtain
+from engine import doctor, gobuild, obtain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,3 +26,16 @@ def test_the_engine_that_setup_finds_answers_with_its_version(tmp_path: Path) ->
     assert answer.stdout.strip() == f"v{engine.version}"
     assert obtain.compatible(engine.version)
     assert obtain.has_language_host(engine.bin / "pulumi")
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
+def test_go_counts_nothing_where_we_ask_it(tmp_path: Path) -> None:
+    environment = {**os.environ, **gobuild.private_settings(os.environ, tmp_path), "GOTOOLCHAIN": "local"}
+    assert gobuild.go_answer(["env", "GOTELEMETRY"], environment) == ["off"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mode"]
+
+
+def test_looking_at_the_machine_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    doctor.checks(tmp_path)
+    assert list(tmp_path.iterdir()) == []

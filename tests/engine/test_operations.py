@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,35 @@ def test_the_lock_of_a_killed_operation_is_taken_away(session: Session) -> None:
     assert operations.unlock(session) == []
     wait_for(lambda: hosts(session) == [])
     assert operations.up(session).counts == {"create": 1}
+
+
+def test_a_project_whose_private_folder_was_deleted_starts_anew(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    operations.set_secret(session, "box.key", CANARY)
+    operations.up(session)
+    passphrase = session.passphrase_file.read_bytes()
+    session.passphrase_file.write_bytes(b"another")
+    with pytest.raises(EngineError) as caught:
+        operations.up(session)
+    assert (caught.value.message, caught.value.exit_code) == (
+        "the passphrase is not the one that stack local was made with",
+        13,
+    )
+    session.passphrase_file.write_bytes(passphrase)
+    assert operations.up(session).empty
+    shutil.rmtree(session.data)
+    with pytest.raises(EngineError) as caught:
+        operations.destroy(session)
+    assert (caught.value.message, caught.value.exit_code) == ("stack local was never brought up", 3)
+    assert caplog.messages == []
+    assert operations.up(session).counts == {"create": 1}
+    assert caplog.messages == [
+        "stacks/Pulumi.local.yaml was made with a passphrase that is gone; it is stacks/Pulumi.local.yaml.old-1 now. "
+        "Set its secrets again: invoke secret box.key --stack local"
+    ]
+    operations.set_secret(session, "box.key", CANARY)
+    assert operations.up(session).counts == {"update": 1}
 
 
 def hosts(session: Session) -> list[str]:

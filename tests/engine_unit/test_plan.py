@@ -136,37 +136,101 @@ def test_a_failed_resource_is_named_and_the_echo_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message", "hint"),
+    ("words", "message", "hint", "exit_code"),
     [
         (
             "error: the stack is currently locked\n  created by ann@tower (pid 516) at 2026-11-21T06:44:30Z",
             "stack local is locked by ann on tower, process 516, since 2026-11-21T06:44:30Z",
             "Wait for it to end. If that process is gone: invoke recover --stack local",
+            12,
         ),
         (
             "error: the stack is currently locked by 1 lock(s).",
             "stack local is locked by another operation",
             "Wait for it, then type it again.",
+            12,
         ),
-        ("error: no stack named 'local' found", "stack local was never brought up", "invoke up --stack local"),
+        ("error: no stack named 'local' found", "stack local was never brought up", "invoke up --stack local", 3),
         (
             "error: getting stack configuration: get stack secrets manager: incorrect passphrase",
             "the passphrase is not the one that stack local was made with",
-            "It comes from PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE, else from .trainyard/passphrase.",
+            "It comes from PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE if set, else from "
+            ".trainyard/passphrase: put the right one back there. To start over without it: invoke emulator.stop, "
+            "then delete pulumi, emulator and outputs in .trainyard/. What the stacks made in Azure stays there, to be "
+            "deleted by hand.",
+            13,
         ),
         (
             "error: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or ...",
             "the backend of stack local is your own, so its passphrase is too",
             "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it.",
+            13,
         ),
-        ("noise\nerror: first\n  more\nerror: second\n", "first\n  more\nsecond", ""),
-        ("a\n\nb\n", "a\nb", ""),
-        ("", "pulumi up failed and did not say why", ""),
+        ("noise\nerror: first\n  more\nerror: second\n", "first\n  more\nsecond", "", 1),
+        ("a\n\nb\n", "a\nb", "", 1),
+        ("", "pulumi up failed and did not say why", "", 1),
     ],
 )
-def test_the_engines_refusals_are_one_message(words: str, message: str, hint: str) -> None:
+def test_the_engines_refusals_are_one_message(words: str, message: str, hint: str, exit_code: int) -> None:
     found = failure("local", [], words, "up")
-    assert (found.message, found.hint) == (message, hint)
+    assert (found.message, found.hint, found.exit_code) == (message, hint, exit_code)
+
+
+def test_a_secret_without_a_value_is_asked_for_in_our_words_and_never_as_an_argument() -> None:
+    words = (
+        "Missing required configuration variable 'trainyard:cluster-password'\n"
+        "\tplease set a value using the command `pulumi config set --secret trainyard:cluster-password <value>`"
+    )
+    found = failure("prod", [diagnosed(words)], "", "up")
+    assert (found.message, found.hint) == (
+        "stacks/prod.yaml names the secret cluster-password, which has no value yet",
+        "invoke secret cluster-password --stack prod",
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Could not automatically download and install resource plugin 'pulumi-resource-azure-native' at version v3.29.0"
+        ", install the plugin using `pulumi plugin install resource azure-native v3.29.0`: error downloading provider",
+        "no resource plugin 'pulumi-resource-azure-native' found in the workspace at version v3.29.0 or on your $PATH",
+    ],
+)
+def test_a_missing_plugin_says_who_needs_it_and_what_to_type(words: str) -> None:
+    found = failure("prod", [diagnosed(words)], "", "up")
+    assert (found.message, found.hint) == (
+        "the vendor's plugin azure-native v3.29.0 is not on this machine and could not be downloaded",
+        'Stacks with `cloud: azure` need it. Where its download is reachable: eval "$(invoke env prod)" && '
+        "pulumi plugin install resource azure-native v3.29.0. Else get the archive elsewhere and add: --file ARCHIVE",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (
+            "cannot create already existing resource '/subscriptions/s/resourceGroups/g'",
+            "It is not in this stack's state: another stack or somebody else owns it. "
+            "Choose another resource_group or name in stacks/prod.yaml.",
+        ),
+        (
+            'Status=0 Code="Unreachable" Message="the emulator at localhost:1 does not answer"',
+            "The emulator does not answer: invoke emulator.start, then type it again.",
+        ),
+        (
+            "azure-native (resource) plugin [azure-native] did not begin responding to RPC connections",
+            "The emulator does not answer: invoke emulator.start, then type it again.",
+        ),
+        ('Status=409 Code="Conflict" Message="Another operation is in progress"', ""),
+    ],
+)
+def test_a_failure_that_we_know_keeps_its_words_and_says_what_to_do(words: str, hint: str) -> None:
+    found = failure("prod", [diagnosed(words)], "", "up")
+    assert (found.message, found.hint) == (words, hint)
+
+
+def diagnosed(words: str) -> dict[str, Json]:
+    return {"diagnosticEvent": {"severity": "error", "message": words}}
 
 
 def cluster(name: str, op: str, *properties: Property) -> Change:

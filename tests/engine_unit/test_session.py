@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from engine import operations
+from engine import locks, operations, passphrase
+from engine.errors import EngineError
 from engine.obtain import Engine
 from engine.operations import EventLog, Progress
 from engine.session import Session
@@ -104,3 +108,143 @@ def test_the_event_log_is_read_as_it_grows_and_only_in_whole_lines(tmp_path: Pat
         Progress("box-stash", "pulumi:index:Stash", "create", "started", component=False),
         Progress("box-stash", "pulumi:index:Stash", "create", "done", component=False),
     ]
+
+
+ALIVE = """
+import sys
+from pathlib import Path
+from engine.obtain import Engine
+from engine.operations import operate
+from engine.session import Session
+operate(Session(Path(sys.argv[1]), "local", Engine(Path(sys.argv[2]), "3.255.0", "x", 0.0, cached=True)), ["up"], None)
+"""
+
+
+def test_the_folder_of_a_killed_command_goes_once_its_engine_is_dead_too(session: Session) -> None:
+    session.root.mkdir()
+    binary, pid = session.engine.bin / "pulumi", session.root / "engine.pid"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(f"#!/bin/sh\necho $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 300\n", "utf-8")
+    binary.chmod(0o700)
+    argv = [sys.executable, "-c", ALIVE, str(session.root), str(session.engine.bin)]
+    with subprocess.Popen(argv, cwd=Path(__file__).parents[2]) as command:
+        deadline = time.monotonic() + 30
+        while not pid.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        command.kill()
+    locks.sweep(session.data)
+    left = len(list(session.data.glob("engine-*")))
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert left == 1
+    while list(session.data.glob("engine-*")):
+        assert time.monotonic() < deadline
+        locks.sweep(session.data)
+        time.sleep(0.02)
+
+
+def test_an_operation_and_unlock_sweep_what_the_dead_left_and_leave_the_living(session: Session) -> None:
+    session.prepare()
+    (session.data / "engine-dead").mkdir()
+    (session.data / "engine-dead" / "events.json").touch()
+    with locks.workplace(session.data) as (first, _):
+        with locks.workplace(session.data) as (second, _):
+            assert set(session.data.glob("engine-*")) == {first, second}
+        (session.data / "engine-dead").mkdir()
+        assert operations.unlock(session) == []
+        assert list(session.data.glob("engine-*")) == [first]
+    assert list(session.data.glob("engine-*")) == []
+
+
+STALE = """encryptionsalt: v1:nWwAhMCBOQY=:v1:fhwbpVtBR4M7Om1V:7+JH41RFRhaNo3hCw+PN/3k8TLsq2w==
+config:
+  t:box.key:
+    secure: v1:syG65IQ7wOcq/21Y:ogIOd4yk2nWG0CJdK1CeLj0=
+  t:plain: x
+"""
+"""As engine 3.255.0 wrote it, with a passphrase that nobody has any more."""
+
+OPEN_SESAME = "v1:53C4SxIP0ZU=:v1:fO7ariL7hLI5hOzd:+jjOG5YmdTVjbTytF3HEP/QLOOPlIg=="
+"""What engine 3.255.0 makes of the passphrase `open sesame`."""
+
+
+def configured(session: Session, text: str = STALE) -> None:
+    session.config_file.parent.mkdir(parents=True, exist_ok=True)
+    session.config_file.write_text(text, "utf-8")
+
+
+def stacked(session: Session, name: str) -> None:
+    state = session.data / "pulumi" / ".pulumi" / "stacks" / "t" / f"{name}.json"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.touch()
+    state.with_suffix(".json.bak").touch()
+
+
+def test_the_configuration_of_an_earlier_life_is_moved_aside_and_said(session: Session) -> None:
+    session.prepare()
+    configured(session)
+    assert passphrase.set_aside(session) == (
+        "stacks/Pulumi.local.yaml was made with a passphrase that is gone; it is stacks/Pulumi.local.yaml.old-1 now. "
+        "Set its secrets again: invoke secret box.key --stack local"
+    )
+    configured(session, STALE.partition("config:")[0])
+    assert passphrase.set_aside(session) == (
+        "stacks/Pulumi.local.yaml was made with a passphrase that is gone; it is stacks/Pulumi.local.yaml.old-2 now. "
+        "It held no secrets."
+    )
+    assert passphrase.set_aside(session) is None
+    kept = {path.name: path.read_text("utf-8") for path in session.config_file.parent.iterdir()}
+    assert kept["Pulumi.local.yaml.old-1"] == STALE
+    assert sorted(kept) == ["Pulumi.local.yaml.old-1", "Pulumi.local.yaml.old-2"]
+
+
+@pytest.mark.parametrize("why", ["state", "no salt", "own passphrase", "own backend", "not ours to judge"])
+def test_a_configuration_that_may_still_be_read_stays(
+    session: Session, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    session.prepare()
+    configured(session, "config: {}\n" if why == "no salt" else STALE)
+    match why:
+        case "state":
+            stacked(session, "local")
+        case "own passphrase":
+            monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "x")
+        case "own backend":
+            monkeypatch.setenv("PULUMI_BACKEND_URL", "azblob://team")
+        case "not ours to judge":
+            configured(session, STALE.replace("v1:nWw", "v2:nWw"))
+    assert passphrase.set_aside(session) is None
+    assert session.config_file.exists()
+
+
+def test_a_configuration_that_this_passphrase_opens_stays(session: Session) -> None:
+    session.prepare()
+    session.passphrase_file.write_text("open sesame\n", "ascii")
+    configured(session, f"encryptionsalt: {OPEN_SESAME}\n")
+    assert passphrase.set_aside(session) is None
+    session.passphrase_file.write_text("open sesam", "ascii")
+    assert passphrase.set_aside(session) is not None
+
+
+def test_where_state_is_a_lost_passphrase_is_never_replaced(session: Session) -> None:
+    session.prepare()
+    for name in ("prod", "local"):
+        stacked(session, name)
+    session.prepare()
+    session.passphrase_file.unlink()
+    with pytest.raises(EngineError) as caught:
+        session.prepare()
+    assert str(caught.value) == (
+        ".trainyard/passphrase is gone: without it the state of local, prod can't be read\n"
+        "  Put the file back from a backup. To start over without it: invoke emulator.stop, then delete pulumi, "
+        "emulator and outputs in .trainyard/. What the stacks made in Azure stays there, to be deleted by hand."
+    )
+    assert (caught.value.exit_code, session.passphrase_file.exists()) == (13, False)
+
+
+def test_a_file_in_the_data_folders_place_is_said_in_a_sentence(session: Session) -> None:
+    session.root.mkdir()
+    session.data.touch()
+    with pytest.raises(EngineError) as caught:
+        session.prepare()
+    assert str(caught.value) == f"{session.data} must be a folder, and a file is there\n  Move it away."
