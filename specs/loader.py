@@ -61,6 +61,10 @@ class Document:
     marks: dict[Path_, tuple[int, int]]
     """Position of the value at a path; of the key for `path + (KEY,)`."""
 
+    def given(self, path: Path_) -> str | None:
+        """Show the scalar at a path, shortened; None where there is none."""
+        return _given(self.value, path)
+
     def problem(
         self, path: Path_, message: str, *, given: str | None = None, rule: str = "", key: bool = False
     ) -> Problem:

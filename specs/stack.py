@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
@@ -19,10 +20,14 @@ from specs.base import (
 )
 from specs.loader import read, validate
 from specs.network import Network
+from specs.problems import SpecError
+from specs.vm_sizes import cluster_faults
 from specs.workspace import WorkspaceSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from specs.compute import ComputeSpec
 
 LOCAL = "local"
 """The target that always exists: this machine."""
@@ -84,6 +89,14 @@ class StackSpec(Spec):
         raise_faults(faults)
         return self
 
+    def computes(self) -> list[tuple[tuple[str, ...], ComputeSpec]]:
+        """List every compute with its path in the file."""
+        return [
+            (("workspaces", name, "computes", compute_name), compute)
+            for name, workspace in self.workspaces.items()
+            for compute_name, compute in workspace.computes.items()
+        ]
+
     def _unknown_identities(self, identity: Identity | None, at: tuple[str | int, ...]) -> list[Fault]:
         if identity is None:
             return []
@@ -122,6 +135,17 @@ class StackSpec(Spec):
         return []
 
 
-def load_stack(path: Path, shown: str | None = None) -> StackSpec:
-    """Read a stack file. Raises `SpecError`."""
-    return validate(read(path, shown), StackSpec)
+def load_stack(path: Path, shown: str | None = None, today: date | None = None) -> StackSpec:
+    """Read a stack file and check it against the catalogue of VM sizes as of `today`. Raises `SpecError`."""
+    document = read(path, shown)
+    spec = validate(document, StackSpec)
+    moment = today or datetime.now(UTC).date()
+    problems = [
+        document.problem(path, fault.message, given=document.given(path), rule=fault.rule)
+        for at, compute in spec.computes()
+        for fault in cluster_faults(compute, moment)
+        if (path := (*at, *fault.at))
+    ]
+    if problems:
+        raise SpecError(problems)
+    return spec
