@@ -141,10 +141,10 @@ def load_stack(path: Path, shown: str | None = None, today: date | None = None) 
     spec = validate(document, StackSpec)
     moment = today or datetime.now(UTC).date()
     problems = [
-        document.problem(path, fault.message, given=document.given(path), rule=fault.rule)
+        document.problem(place, fault.message, given=document.given(place), rule=fault.rule)
         for at, compute in spec.computes()
         for fault in cluster_faults(compute, moment)
-        if (path := (*at, *fault.at))
+        if (place := (*at, *fault.at))
     ]
     if problems:
         raise SpecError(problems)
