@@ -71,11 +71,16 @@ class Teller:
     def __call__(self, event: Event) -> None:
         """Take an event of the runtime."""
         if event.topic == "newline":
-            self.line("", "")
+            self._end_line()
         elif event.topic == "run":
             self.line("submit", event.text)
         elif event.topic not in QUIET and event.total is None:
             self.line(f"  {event.topic}", event.text)
+
+    def _end_line(self) -> None:
+        """Start a line of our own where the job's log ended without a newline."""
+        if not self.quiet:
+            print(file=sys.stderr)  # noqa: T201 - this is the terminal
 
     def line(self, label: str, text: str) -> None:
         """Print one fact."""

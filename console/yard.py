@@ -241,7 +241,7 @@ class Yard:
         from runtime.submit import submit
         from specs.stack import LOCAL
 
-        known = self.deployed(stack)
+        known = self.deployed(stack) if target != LOCAL or stack in self.stack_names() else None
         if known is None and target != LOCAL:
             self.spec(stack)
         return submit(job, target, stack=known or stack, project=self.project, on_event=on_event)

@@ -25,7 +25,10 @@ def cancel(run_dir: Path, reason: str = "") -> bool:
 
     Returns False when the run has already ended: nothing is left to cancel.
     """
-    current = statuses.read(run_dir)
+    try:
+        current = statuses.read(run_dir)
+    except ValueError:
+        current = None  # a damaged status may hide a run that goes on
     if current is not None and current.terminal:
         return False
     try:

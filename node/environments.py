@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 READY = "ready"
 _POLL_S = 0.1
-_TAIL_LINES = 12
-_TAIL_CHARACTERS = 1500
+_TAIL_LINES = 40
+_GIST_CHARACTERS = 400
+_ERROR = re.compile(r"\s*(\u00d7|error\b)", re.IGNORECASE)
+_HEAD = re.compile(r"(error|cause|caused by):\s*", re.IGNORECASE)
+_ASIDE = re.compile(r"\s*(hint:|help:|note:|WARNING:)")
 _PIP = re.compile(r"pip\s*([<>=!~;\[@]|$)", re.IGNORECASE)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _ASK_VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
@@ -245,7 +248,7 @@ class _Builder:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=self.target,
-            env=installer_environment(os.environ),
+            env={**credentials(os.environ, self.target.parent), **installer_environment(os.environ)},
             start_new_session=True,
             pass_fds=(self.lock,),
         ) as process:
@@ -255,8 +258,8 @@ class _Builder:
                 processes.send(processes.members(process.pid), signal.SIGKILL)
                 raise
         if process.returncode != 0:
-            last = b"".join(self.tail).decode("utf-8", "replace").strip()[-_TAIL_CHARACTERS:]
-            raise EnvironmentRefused(f"the environment could not be built ({Path(argv[0]).name} failed): {last}")
+            said = gist(b"".join(self.tail).decode("utf-8", "replace"))
+            raise EnvironmentRefused(f"the environment could not be built ({Path(argv[0]).name} failed): {said}")
 
     def copy(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdout is None:
@@ -287,6 +290,32 @@ def installer_environment(environ: Mapping[str, str]) -> dict[str, str]:
     values.setdefault("UV_NO_PROGRESS", "1")
     values.setdefault("UV_HTTP_TIMEOUT", "120")
     return values
+
+
+def gist(output: str) -> str:
+    """Return an installer's error in one line: from the first line that is one, without the drawing around it.
+
+    uv may draw a tree (a cross before the error, `╰─▶ Because …` below it) and wrap its lines; pip writes `ERROR:`.
+    """
+    lines = output.strip().splitlines()
+    begin = next((at for at, line in enumerate(lines) if _ERROR.match(line)), max(0, len(lines) - 1))
+    told = list[str]()
+    for line in lines[begin:]:
+        if told and (_ASIDE.match(line) or not line.strip()):
+            break
+        told.append(_HEAD.sub(": " if told else "", line.strip("\t \u00d7╰─▶├│")))
+    words = " ".join(" ".join(told).split()).replace(" : ", ": ").replace(":: ", ": ")
+    return words if len(words) <= _GIST_CHARACTERS else words[: _GIST_CHARACTERS - 1] + "…"
+
+
+def credentials(environ: Mapping[str, str], cache: Path) -> dict[str, str]:
+    """Return what keeps uv from making a folder for credentials in the user's home, where it has none yet.
+
+    One that `uv auth login` filled stays in use.
+    """
+    base = environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", "/")) / ".local" / "share"
+    own = Path(base, "uv", "credentials")
+    return {} if own.exists() else {"UV_CREDENTIALS_DIR": str(cache / "credentials")}
 
 
 def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -124,7 +124,7 @@ class _Supervisor:
     def stop_reason(self) -> Stop | None:
         canceled = control.cancel_reason(self.run_dir)
         if canceled is not None:
-            return Stop(CANCELED, f"canceled: {canceled}" if canceled else "canceled")
+            return Stop(CANCELED, canceled)
         if self.told_to_stop:
             return Stop(FAILED, "the supervisor was told to stop (SIGTERM): the machine is going down")
         return None
@@ -166,7 +166,7 @@ class _Supervisor:
             except environments.EnvironmentRefused as error:
                 raise Stop(FAILED, str(error)) from error
             except environments.BuildStopped:
-                raise (self.stop_reason() or Stop(CANCELED, "canceled")) from None
+                raise (self.stop_reason() or Stop(CANCELED, "")) from None
         interpreter = str(built.interpreter)
         self.status = replace(
             self.status, environment=statuses.BuiltEnvironment(built.id, interpreter, built.cached, built.built_s)

@@ -103,10 +103,10 @@ def _endpoint(home: Path) -> Access:
         values = {name: str(document[name]) for name in ("resource_manager", "subscription_id", "ca_file")}
         secret = {name: str(document[name]) for name in ("tenant_id", "client_id", "client_secret")}
     except FileNotFoundError:
-        raise ConnectionLostError("the emulator was never started here. Start it: invoke emulator") from None
+        raise ConnectionLostError("the emulator was never started here. Start it: invoke emulator.start") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(
-            f"{path} can't be read ({error!r})", advice="Restart the emulator: invoke emulator"
+            f"{path} can't be read ({error!r})", advice="Start the emulator anew: invoke emulator.start"
         ) from None
     origin = values["resource_manager"].rstrip("/")
     return Access(

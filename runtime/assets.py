@@ -18,10 +18,11 @@ from runtime import blobs, environments, paths, snapshot, wire
 from runtime.blobs import Place, Source
 from runtime.control_plane import path
 from runtime.errors import RefusedError
+from runtime.project import DATA as PRIVATE
 from specs import loader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runtime.control_plane import ControlPlane
@@ -165,8 +166,22 @@ def _named(plane: ControlPlane, workspace_id: str, given: str, source: JobFile) 
 def data(
     plane: ControlPlane, workspace_id: str, local: Path, on_sent: Callable[[int], None] | None = None
 ) -> tuple[str, int]:
-    """Send a file or folder to the workspace's blob store, under its content's hash; return its URI and bytes sent."""
-    found = [(local.name, local)] if local.is_file() else list(paths.files_below(local))
+    """Send an input's file or folder to the workspace's blob store; return its URI and the bytes sent.
+
+    A project's private folder stays here, whatever folder around it is named.
+    """
+    found = [(name, file) for name, file in paths.files_below(paths.named(local)) if PRIVATE not in name.split("/")]
+    return send(plane, workspace_id, paths.named(local), found, on_sent)
+
+
+def send(
+    plane: ControlPlane,
+    workspace_id: str,
+    local: Path,
+    found: Sequence[tuple[str, Path]],
+    on_sent: Callable[[int], None] | None = None,
+) -> tuple[str, int]:
+    """Send these files of a file or folder, under their content's hash; return the URI and the bytes sent."""
     digest = hashlib.sha256()
     for name, file in found:
         digest.update(f"{name}\0{paths.digest(file)}\n".encode())

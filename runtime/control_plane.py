@@ -97,11 +97,13 @@ class ControlPlane:
         request = Request("POST", self._url(resource, api), {}, wire.dump(body))
         return _object(self.call(request))
 
-    def delete(self, resource: str, api: str, query: Mapping[str, str] | None = None) -> None:
-        """DELETE a resource; one that is not there is deleted. Waits for an asynchronous operation."""
+    def delete(self, resource: str, api: str, query: Mapping[str, str] | None = None) -> bool:
+        """DELETE a resource and wait for it; False when it was not there, which is as good."""
         answer = self.exchange(Request("DELETE", self._url(resource, api, query)))
-        if answer.status != NOT_FOUND:
-            self._settle(_checked(answer))
+        if answer.status == NOT_FOUND:
+            return False
+        self._settle(_checked(answer))
+        return True
 
     def put_once(self, resource: str, body: Object, api: str, on_sent: Callable[[], None] | None = None) -> Object:
         """PUT what must not be sent twice.
@@ -198,7 +200,7 @@ class ControlPlane:
         return url
 
     def _hint(self) -> str:
-        return ". Start it: invoke emulator" if self.access.cloud == "emulator" else ""
+        return ". Start it: invoke emulator.start" if self.access.cloud == "emulator" else ""
 
 
 def connect(cloud: str, project: Project, clock: Clock = SYSTEM) -> ControlPlane:

@@ -12,7 +12,8 @@ TrainyardError                1  give up, report
 ├─ StoreError                10  repair the run store; nothing in it was touched
 └─ HeldBackError             11  one of our own safeguards held: say that you mean it, or change the shell
 
-The numbers are the exit codes of the command line. Foreign exceptions are translated at three seams only:
+The numbers are the exit codes of the command line; the engine adds 12 (another operation holds the stack) and 13 (the
+passphrase is wrong or lost) in `engine/errors.py`. Foreign exceptions are translated at three seams only:
 `transport.py` (sockets, TLS, HTTP), `access.py` (azure-identity) and `store.py` (SQLite).
 """
 

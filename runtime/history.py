@@ -31,6 +31,7 @@ ARTIFACTS = "workspaceartifactstore"
 SHOWN = ("azureml-logs/", "user_logs/")
 """Logs that are streamed: the environment's build, then the command's (azure-ai-ml shows std_log*.txt)."""
 NOT_FOUND, ERROR = 404, 400
+GONE = frozenset({"ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound"})
 
 
 def base(site: Site, record: Record) -> str:
@@ -52,6 +53,11 @@ def base(site: Site, record: Record) -> str:
 def job(site: Site, record: Record) -> Object | None:
     """GET the job by name; None when the workspace has none."""
     return site.plane(record).find(f"{record.workspace_id}{path('jobs', record.id)}", JOBS)
+
+
+def is_gone(refused: RefusedError) -> bool:
+    """Tell whether ARM said that the workspace, or its resource group, does not exist. A 404 alone says less."""
+    return refused.status == NOT_FOUND and refused.code in GONE
 
 
 def details(site: Site, record: Record) -> Look | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime import paths
 from runtime.errors import SpecError
 from specs.job import CommandJob, DataInput, load_job
 from specs.loader import Document
@@ -38,8 +39,8 @@ class JobFile:
             return given
         if given.startswith(("http://", "https://", "git+")):
             raise self.wrong(("code",), "is fetched by Azure only. Give a local folder.", given=given, rule="code")
-        path = self.base / Path(given).expanduser()
-        if not path.exists():
+        path = paths.existing(self.base, given)
+        if path is None:
             raise self.wrong(("code",), "no such file or folder.", given=given, rule="code")
         return path
 
@@ -72,8 +73,8 @@ class JobFile:
         text = given.path or ""
         if text.startswith(REMOTE) or text.startswith("/subscriptions/"):
             return None
-        path = self.base / Path(text.removeprefix("file:")).expanduser()
-        if not path.exists():
+        path = paths.existing(self.base, text.removeprefix("file:"))
+        if path is None:
             raise self.wrong(("inputs", name, "path"), "no such file or folder.", given=text, rule="input")
         return path
 

@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from runtime import assets, blobs, outputs, paths, submitters, wire
+from runtime import assets, blobs, outputs, paths, snapshot, submitters, wire
 from runtime import history as histories
 from runtime.control_plane import path as segments
 from runtime.errors import NotDeployedError, NotFoundError, Problem, RefusedError, SpecError
+from runtime.project import DATA
 from runtime.runs import Run
 from runtime.site import open_site
 
@@ -103,7 +104,7 @@ def register(  # noqa: PLR0913 - two nouns and a name, and keywords with default
     """
     if not NAME.fullmatch(name):
         message = "a model's name has 1 to 255 letters, digits, _ . and -, and starts with a letter or digit."
-        raise SpecError([Problem("--name", 1, 1, "name", message, given=f'"{name}"', rule="model-name")])
+        raise SpecError([Problem("--name", 0, 0, "name", message, given=f'"{name}"', rule="model-name")])
     about = details or Details()
     known = _known(project, stack)
     here = site or open_site(project)
@@ -113,7 +114,7 @@ def register(  # noqa: PLR0913 - two nouns and a name, and keywords with default
         uri, hashes = _of_run(source, plane, workspace, about.path)
     else:
         workspace = _workspace(known)
-        uri, hashes = _of_path(source, plane, workspace)
+        uri, hashes = _of_files(source, _files(project, source), plane, workspace)
     properties = _properties(about, uri, hashes, source.id if isinstance(source, Run) else None)
     return _put(plane, workspace, name, about.version, properties)
 
@@ -150,28 +151,50 @@ def _workspace(known: StackOutputs) -> str:
 def _of_run(run: Run, plane: ControlPlane, workspace: str, path: str) -> tuple[str, dict[str, str]]:
     """Return where a run's files are and their hashes; those of a Local run are sent."""
     prefix = path.strip("/")
+    if not prefix:
+        raise _no_path(f"names none of the files of {run.id}. Give one, or a folder of them, e.g. outputs.", path)
     listed = submitters.of(run.record.kind).files(run.site, run.record)
     found = [file for file in listed if file.name == prefix or file.name.startswith(f"{prefix}/")]
     if not found:
         there = ", ".join(file.name for file in listed[:8]) or "none"
         raise NotFoundError(f"{run.id} left nothing at {path}. Its files: {there}")
     if run.record.kind == "Local":
-        folder = Path(str(run.site.store.attempt_folder(run.record)))
-        local = folder / "code" / prefix if prefix.startswith(("outputs", "logs")) else folder / prefix
-        return _of_path(local, plane, workspace)
+        from runtime.submitters import local as machine
+
+        local = machine.place(run.site, run.record, prefix)
+        return _of_files(local, list(paths.files_below(local)), plane, workspace)
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="hash") as pool:
         digests = list(pool.map(_digest, found))
     hashes = {_inside(file.name, prefix): digest for file, digest in zip(found, digests, strict=True)}
     return f"azureml://datastores/{histories.ARTIFACTS}/paths/{histories.folder(run.record)}{prefix}", hashes
 
 
-def _of_path(local: Path, plane: ControlPlane, workspace: str) -> tuple[str, dict[str, str]]:
-    if not local.exists():
-        raise SpecError([Problem(str(local), 1, 1, "", "no such file or folder.", rule="model-path")])
-    files = [(local.name, local)] if local.is_file() else list(paths.files_below(local))
-    if not files:
-        raise SpecError([Problem(str(local), 1, 1, "", "holds no file to register.", rule="model-path")])
-    uri, _ = assets.data(plane, workspace, local)
+def _no_path(message: str, given: Path | str) -> SpecError:
+    return SpecError([Problem("--path", 0, 0, "path", message, given=f'"{given}"', rule="model-path")])
+
+
+def _files(project: Project, local: Path) -> list[tuple[str, Path]]:
+    """List what of a local path is the model, by the rules for source folders: ignored files stay, secrets refuse."""
+    allowed = "Give a file, or a folder that holds the model and nothing else, e.g. model/."
+    if local == Path():
+        raise _no_path(f"names no file and no folder of its own. {allowed}", local)
+    try:
+        here = local.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # also a loop of links, a name too long, a NUL
+        raise _no_path("no such file or folder.", local) from None
+    if DATA in here.parts:
+        raise _no_path(f"lies in {DATA}, which is private. {allowed} Files of a run: name the run instead.", local)
+    if (project.root / DATA).resolve().is_relative_to(here):
+        raise _no_path(f"holds the project's {DATA}, where its secrets are. {allowed}", local)
+    if here.is_file():
+        return [(local.name, here)]
+    return [(file.path, Path(file.source)) for file in snapshot.plan(here, shown=str(local)).files]
+
+
+def _of_files(
+    local: Path, files: list[tuple[str, Path]], plane: ControlPlane, workspace: str
+) -> tuple[str, dict[str, str]]:
+    uri, _ = assets.send(plane, workspace, paths.named(local), files)
     return uri, {name: paths.digest(file) for name, file in files}
 
 
@@ -197,7 +220,7 @@ def _put(plane: ControlPlane, workspace: str, name: str, version: str | None, pr
                 message = (
                     f"the workspace has {name}:{version} already. Versions can't change: leave it out for the next."
                 )
-                raise SpecError([Problem("--version", 1, 1, "version", message, given=version, rule="model-version")])
+                raise SpecError([Problem("--version", 0, 0, "version", message, given=version, rule="model-version")])
             continue
         try:
             return _model(plane.put(address, {"properties": properties}, API))
@@ -272,7 +295,7 @@ def download(project: Project, model: Model, destination: Path, *, site: Site | 
     if not found or missing:
         lacks = ", ".join(sorted(missing)) or "all"
         raise RefusedError(f"the storage lacks files of {model.name}:{model.version}: {lacks}")
-    destination.mkdir(parents=True, exist_ok=True)
+    paths.destination(destination)
 
     def fetch(blob: blobs.Blob) -> Path:
         name = _inside(blob.name, prefix)

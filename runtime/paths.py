@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,16 @@ def confine(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts)
 
 
+def destination(folder: Path) -> None:
+    """Make the folder that files go to, where it is missing. Raises `SpecError` for a path that can't be one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        message = f"can't be written to: {why}. Give a folder of yours; one that is missing is made."
+        raise SpecError([Problem("--to", 0, 0, "to", message, given=f'"{folder}"', rule="destination")]) from None
+
+
 def store(folder: Path, name: str, content: Iterable[bytes]) -> bool:
     """Write a file beneath a folder, whole or not at all; return False when it was there with the same content.
 
@@ -54,7 +65,8 @@ def store(folder: Path, name: str, content: Iterable[bytes]) -> bool:
     except OSError as error:
         raise SpecError([Problem(str(target), 1, 1, "", f"can't be written: {error.strerror}.", rule="file")]) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where a draft can't be removed, none was made
+            draft.unlink()
     return False
 
 
@@ -74,8 +86,28 @@ def chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def existing(folder: Path, given: str) -> Path | None:
+    """Return what a user's path means, read from a folder, with `~`; None where it leads to nothing."""
+    try:
+        path = folder / Path(given).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # a name too long, a home of nobody, a NUL
+        return None
+
+
+def named(path: Path) -> Path:
+    """Return a path as absolute and without `.` and `..`, so that it has a name; links keep theirs."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib has only the one that resolves links
+
+
 def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the regular files below a folder with their relative names, in order; links are left out."""
+    """Yield the regular files below a folder with their relative names, in order; links are left out.
+
+    Of a path that is a file itself, yield that one.
+    """
+    if folder.is_file():
+        yield folder.name, folder.resolve()
+        return
     for root, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import NotFoundError
+from runtime.errors import NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +52,18 @@ class Project:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner can enter, whatever the umask; an existing one is tightened when it is ours."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.stat().st_mode & 0o077 and path.stat().st_uid == os.getuid():
-        path.chmod(0o700)
+    """Make a folder that only its owner can enter, whatever the umask; an existing one is tightened when it is ours.
+
+    Raises `StoreError` where there can be none.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.stat().st_mode & 0o077 and path.stat().st_uid == os.getuid():
+            path.chmod(0o700)
+    except FileExistsError:
+        raise StoreError(f"{path} must be a folder, and is something else. Move it away, and repeat") from None
+    except OSError as error:
+        raise StoreError(f"{path} can't be made or entered: {error.strerror}. Nothing was changed") from None
     return path
 
 

@@ -50,6 +50,8 @@ class Record(BaseModel):
     ended: str | None = None
     duration_s: float | None = None
     exit_code: int | None = None
+    lost: bool = False
+    """When last asked, its workspace did not know it (any more)."""
     reason: str | None = None
     """Why the state is what it is, where that needs words."""
     metrics: dict[str, float] = {}

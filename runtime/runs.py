@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import history as histories
 from runtime import outputs, paths, submitters, wire
 from runtime.clock import stamp
-from runtime.errors import ConnectionLostError, NotFoundError, TargetError, TrainyardError
+from runtime.errors import ConnectionLostError, NotFoundError, RefusedError, TargetError, TrainyardError
 from runtime.job_body import TOKEN
 from runtime.records import TERMINAL, Record
 from runtime.retry import Policy
@@ -37,6 +37,13 @@ QUICK = Policy(total_s=10.0, connect_s=1.0)
 WAIT_FIRST_S, WAIT_MORE, WAIT_MOST_S = 0.1, 1.5, 2.0
 WAIT_LOCAL_S, WAIT_MORE_LOCAL = 0.005, 1.2
 """A look at a run of this machine reads two files; a service is asked more gently."""
+
+
+class Downloaded(NamedTuple):
+    """What a download did. Both hold the paths of files, which all have the run's content."""
+
+    written: list[Path]
+    already: list[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Run:
     def document(self) -> Object:
         """Return it for `--json`: `id state target experiment created duration_s metrics` and what else is known."""
         shown = self.record.model_dump(
-            mode="json", exclude={"token", "metrics_final", "cancel_sent", "phase", "nodes_before"}
+            mode="json", exclude={"token", "metrics_final", "cancel_sent", "phase", "nodes_before", "lost"}
         )
         return {**shown, "stale": self.stale}
 
@@ -115,8 +122,8 @@ class Run:
         """Ask for its end; never lost, safe to repeat."""
         return cancel(self)
 
-    def download(self, destination: Path) -> list[Path]:
-        """Fetch its outputs and logs; never overwrites. Returns what was written."""
+    def download(self, destination: Path) -> Downloaded:
+        """Fetch its outputs and logs; never overwrites. Returns what was written, and what was there already."""
         return download(self, destination)
 
     def history(self, key: str) -> list[Point]:
@@ -143,6 +150,7 @@ def observe(run: Run) -> tuple[Run, Look]:
         duration_s=found.duration_s if found.state in TERMINAL else None,
         exit_code=found.exit_code,
         phase=found.phase,
+        lost=found.lost,
     )
     seen = kept or record
     if not seen.terminal:
@@ -163,9 +171,14 @@ def refresh(run: Run) -> Run:
 def with_metrics(run: Run) -> Run:
     """Read the metrics and keep them, for good once the run has ended."""
     record = run.record
-    if record.phase != "acknowledged":
+    if record.phase != "acknowledged" or record.lost:
         return run
-    found = submitters.of(record.kind).metrics(run.site, record)
+    try:
+        found = submitters.of(record.kind).metrics(run.site, record) or record.metrics
+    except RefusedError as refused:
+        if not (record.terminal and histories.is_gone(refused)):
+            raise
+        found = record.metrics  # nobody can tell more than what was last seen
     kept = run.site.store.update(record.id, metrics=found, metrics_final=record.terminal) or record
     return replace(run, record=kept.model_copy(update={"duration_s": kept.duration_s or record.duration_s}))
 
@@ -195,33 +208,48 @@ def cancel(run: Run) -> Run:
     kept = run.site.store.update(run.id, cancel_requested=True)
     wished = replace(run, record=kept or run.record)
     try:
-        return observe(wished)[0]
+        seen, found = observe(wished)
     except ConnectionLostError as lost:
         return replace(wished, stale=str(lost))
+    if found.lost:
+        raise NotFoundError(f"{run.id}: {found.reason}, so there is nothing to cancel")
+    return seen
 
 
-def download(run: Run, destination: Path) -> list[Path]:
+def download(run: Run, destination: Path) -> Downloaded:
     """Fetch outputs and logs beneath a folder. A file that is there with other content stays and raises `SpecError`."""
-    destination.mkdir(parents=True, exist_ok=True)
     files = submitters.of(run.record.kind).files(run.site, run.record)
     if not files:
         raise NotFoundError(f"{run.id} has left no files yet. When it has ended: invoke download {run.id}")
+    paths.destination(destination)
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="download") as pool:
         written = list(pool.map(lambda file: paths.store(destination, file.name, file.read()), files))
-    return [destination / file.name for file, new in zip(files, written, strict=True) if new]
+    pairs = [(destination / file.name, new) for file, new in zip(files, written, strict=True)]
+    return Downloaded([path for path, new in pairs if new], [path for path, new in pairs if not new])
 
 
 def list_runs(project: Project, *, site: Site | None = None, refreshed: bool = True) -> list[Run]:
     """List every run, the newest first. Those that have not ended are asked about, several at a time.
 
-    A service that can't be asked makes its runs `stale`, which says why; it never fails the list.
+    A service that can't be asked makes its runs `stale`, which says why; it never fails the list. A run that its
+    workspace no longer knows is not asked about again, but by whoever names it (`as_known`, `Run.refresh`).
     """
     here = site or open_site(project)
     runs = [Run(record, here) for record in reversed(here.store.all())]
     if not refreshed:
         return runs
     with _hurried(here, runs), ThreadPoolExecutor(PARALLEL, thread_name_prefix="refresh") as pool:
-        return list(pool.map(_refreshed, runs))
+        return list(pool.map(_unless_lost, runs))
+
+
+def _unless_lost(run: Run) -> Run:
+    return run if run.record.lost and run.record.kind != "Local" else _refreshed(run)
+
+
+def as_known(run: Run) -> Run:
+    """Refresh a run without ever failing: one that can't be asked about is returned as last seen, `stale` says why."""
+    with _hurried(run.site, [run]):
+        return _refreshed(run)
 
 
 @contextlib.contextmanager
@@ -262,11 +290,12 @@ def find_run(project: Project, run_id: str, workspace: str | None = None, *, sit
         if workspace
         else [item.id for stack in outputs.stacks(project) for item in outputs.load(project, stack).workspaces.values()]
     )
+    asked = list(dict.fromkeys(asked))
     for workspace_id in asked:
         found = _adopt(here, workspace_id, run_id)
         if found is not None:
             return found
-    where = ", ".join(item.rpartition("/")[2] for item in asked)
+    where = " or ".join(dict.fromkeys(item.rpartition("/")[2] for item in asked))
     hint = f"nor in the workspace {where}" if where else "and no workspace is known here: name one with --workspace ID"
     near = ", ".join(record.id for record in reversed(here.store.all()[-3:]))
     raise NotFoundError(f"no run {run_id} in this project, {hint}.{f' Last runs: {near}' if near else ''}")

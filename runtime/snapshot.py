@@ -18,7 +18,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import ignore, likely_secrets, snapshot_cache
+from runtime import ignore, likely_secrets, snapshot_cache, snapshot_notes
 from specs.problems import Problem, SpecError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from runtime.ignore import Chain
     from runtime.snapshot_cache import Known
 
-LARGE_BYTES = 300_000_000
-"""Azure ML's documents name 300 MB as the size above which a snapshot should be data instead."""
-_LARGEST = 10
 _CHUNK = 1 << 20
 _HELD_BYTES = 64 << 20
 _MAX_LINKED_FOLDERS = 1000
@@ -107,7 +104,7 @@ def plan(
     hasher = _Hasher(walk, snapshot_cache.Cache(cache, root), frozenset(allow_secrets))
     files = tuple(hasher.file(found) for found in sorted(walk.found))
     if walk.problems:
-        raise SpecError(walk.problems)
+        raise SpecError(snapshot_notes.shortened(walk.problems, len(hasher.secrets)))
     identity = _identity(files)
     whole = hasher.whole(files, identity)
     return Snapshot(
@@ -116,7 +113,7 @@ def plan(
         id=identity,
         hash_202208=whole,
         skipped=tuple(sorted(walk.skipped)),
-        warnings=(*hasher.warnings, *_size_warning(files)),
+        warnings=(*hasher.warnings, *snapshot_notes.left_out(walk.skipped), *snapshot_notes.too_large(files)),
         reused=hasher.reused,
     )
 
@@ -124,15 +121,6 @@ def plan(
 def _identity(files: tuple[File, ...]) -> str:
     lines = (f"{'x' if file.executable else '-'} {file.sha256} {file.path}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _size_warning(files: tuple[File, ...]) -> tuple[str, ...]:
-    total = sum(file.size for file in files)
-    if total <= LARGE_BYTES:
-        return ()
-    largest = sorted(files, key=lambda file: (-file.size, file.path))[:_LARGEST]
-    listed = ", ".join(f"{file.path} ({file.size / 1e6:,.1f} MB)" for file in largest)
-    return (f"the snapshot has {total / 1e6:,.0f} MB; data belongs in inputs, not in code. Largest: {listed}",)
 
 
 class _Walk:
@@ -257,6 +245,7 @@ class _Hasher:
         self.walk, self.cache, self.allowed = walk, cache, allowed
         self.warnings: list[str] = []
         self.reused = 0
+        self.secrets: set[str] = set()
         self.fresh: dict[str, Known] = {}
         self.held: dict[str, bytes] = {}
         self.room = _HELD_BYTES
@@ -308,11 +297,16 @@ class _Hasher:
         if path in self.allowed:
             self.warnings.append(f"{path}:{finding.line} looks like {finding.what} and was allowed by name")
             return
+        if path in self.secrets:
+            return
+        self.secrets.add(path)
+        if len(self.secrets) > snapshot_notes.LISTED:
+            return
         message = (
             f"looks like {finding.what}; whoever reads the workspace's code could read it. "
-            f"Add it to {self.walk.ignore_file}, or allow it by name."
+            f"To leave it here, add the line {path} to {os.path.join(self.walk.shown, self.walk.ignore_file)}."  # noqa: PTH118
         )
-        self.walk.refuse(path, message, "snapshot-secret", finding.line)
+        self.walk.refuse(path, message, snapshot_notes.REFUSED_AS, finding.line)
 
     def whole(self, files: tuple[File, ...], identity: str) -> str:
         """Compute azure-ai-ml's content hash, or take it from the cache, and save the cache."""

@@ -106,7 +106,11 @@ class Store:
     @contextlib.contextmanager
     def submitting(self, run_id: str) -> Iterator[None]:
         """Hold the mark that this process is submitting a run; it goes when the process does, however it ends."""
-        fd = os.open(self.run_folder(run_id) / SUBMITTING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        mark = self.run_folder(run_id) / SUBMITTING
+        try:
+            fd = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"{mark} can't be written: {error.strerror}") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield

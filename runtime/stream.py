@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runtime import submitters
-from runtime.errors import ConnectionLostError, NotFoundError
+from runtime.errors import ConnectionLostError, NotFoundError, TrainyardError
 from runtime.events import Event, silent
 from runtime.runs import observe, refresh
 
@@ -85,7 +85,8 @@ class _Follower:
     """What has been shown of a run so far."""
 
     def __init__(self, run: Run, write: Callable[[bytes], object], say: OnEvent, *, terminal: bool) -> None:
-        self.run, self.write, self.say, self.terminal = run, write, say, terminal
+        self.run, self.write, self.terminal = run, write, terminal
+        self._say, self._open = say, False
         self.driver = submitters.of(run.record.kind)
         self.offsets: dict[str, int] = {}
         self.sanitisers: dict[str, Sanitiser] = {}
@@ -94,6 +95,22 @@ class _Follower:
         self.counts = True
         self.nodes: int | None = run.record.nodes_before
         self.looked: Look | None = None
+
+    def say(self, event: Event) -> None:
+        """Tell what happens, on a line of its own."""
+        self.end_line()
+        self._say(event)
+
+    def end_line(self) -> None:
+        """Have the line ended that the log left open; the log's own bytes stay as they are."""
+        if self._open:
+            self._open = False
+            self._say(Event("newline", ""))
+
+    def put(self, chunk: bytes) -> None:
+        if chunk:
+            self.write(chunk)
+            self._open = not chunk.endswith(b"\n")
 
     def look(self) -> None:
         """Ask the truth, and say what changed."""
@@ -139,16 +156,16 @@ class _Follower:
     def show(self, name: str, chunk: bytes) -> None:
         if self.terminal:
             chunk = self.sanitisers.setdefault(name, Sanitiser()).feed(chunk)
-        if chunk:
-            self.write(chunk)
+        self.put(chunk)
 
     def finish(self) -> Run:
         """Show what was held back, say how it ended, and bring its metrics."""
         for sanitiser in self.sanitisers.values():
-            if rest := sanitiser.end():
-                self.write(rest)
+            self.put(sanitiser.end())
         self.run = refresh(self.run)
-        words = f"{self.run.state}: {self.run.record.reason}" if self.run.record.reason else self.run.state
+        reason = self.run.record.reason
+        # Why a run failed is for whoever gets it back to say, once; it may be long.
+        words = f"{self.run.state}: {reason}" if reason and self.run.state != "Failed" else self.run.state
         self.say(Event("state", words))
         return self.run
 
@@ -163,7 +180,15 @@ def stream(
     the service, `RefusedError`.
     """
     follower = _Follower(run, write, on_event or silent, terminal=terminal)
-    clock = run.site.clock
+    try:
+        return _follow(follower)
+    except TrainyardError:
+        follower.end_line()
+        raise
+
+
+def _follow(follower: _Follower) -> Run:
+    clock = follower.run.site.clock
     next_look, look_pause, read_pause = clock.monotonic(), LOOK_FIRST_S, READ_FIRST_S
     away_since: float | None = None
     while True:

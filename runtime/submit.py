@@ -125,7 +125,7 @@ def choose(
 
 def _unknown(source: JobFile, asked: str | None, message: str) -> SpecError:
     if asked is not None:
-        return SpecError([Problem(OPTION, 1, 1, "target", message, given=f'"{asked}"', rule="unknown-target")])
+        return SpecError([Problem(OPTION, 0, 0, "target", message, given=f'"{asked}"', rule="unknown-target")])
     given = f'"{source.job.compute}"' if source.job.compute else None
     return source.wrong(("compute",), message, given=given, rule="unknown-target")
 

@@ -133,6 +133,9 @@ Tags = dict[
 ]
 """ARM: at most 50 tags, keys of 512 and values of 256 characters."""
 
+LONGEST_S = 10**9
+"""Thirty years; `timedelta` itself overflows far above."""
+_UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
 _DURATION = re.compile(r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?")
 
 
@@ -140,12 +143,17 @@ def parse_duration(value: object) -> object:
     """Read an ISO 8601 duration (`PT2M`) or whole seconds; anything else is refused in words."""
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return timedelta(seconds=value)
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match and any(match.groupdict().values()):
-        return timedelta(**{unit: int(amount) for unit, amount in match.groupdict().items() if amount})
-    raise PydanticCustomError("duration", "a duration is a number of seconds (120) or ISO 8601 (PT2M)")
+    if isinstance(value, int) and not isinstance(value, bool):
+        seconds = value
+    elif match and any(match.groupdict().values()):
+        seconds = sum(int(amount) * _UNITS[unit] for unit, amount in match.groupdict().items() if amount)
+    else:
+        raise PydanticCustomError("duration", "a duration is a number of seconds (120) or ISO 8601 (PT2M)")
+    if not 1 <= seconds <= LONGEST_S:
+        says = "a duration is at least 1 second and at most {most} seconds"
+        raise PydanticCustomError("duration-range", says, {"most": LONGEST_S})
+    return timedelta(seconds=seconds)
 
 
 def iso8601(value: timedelta) -> str:

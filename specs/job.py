@@ -5,6 +5,7 @@ Source of the fields: azure-ai-ml 1.35.2's schemas and the 345 YAML files of Azu
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -24,6 +25,11 @@ NOT_YET = {
     "queue_settings": "serverless queue settings",
 }
 """Fields that are valid in Azure and that no target here honours yet."""
+
+
+_REFERENCE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_OTHER_JOBS = {"parent": "pipeline", "trial": "sweep", "search_space": "sweep"}
+"""Expressions that only a job inside another kind of job has (azure-ai-ml: pipeline and sweep schemas)."""
 
 
 def _text(value: object) -> object:
@@ -215,8 +221,38 @@ class CommandJob(JobPart):
         if self.resources.instance_count > 1:
             message = "several nodes: valid in Azure, not honoured here yet. Allowed: 1."
             faults.append(Fault(at=("resources", "instance_count"), message=message, rule="not-yet"))
-        raise_faults(faults)
+        raise_faults([*faults, *self._references(), *self._characters()])
         return self
+
+    def _references(self) -> list[Fault]:
+        """Find what the command refers to and the job does not declare."""
+        known = {*(f"inputs.{name}" for name in self.inputs), *(f"outputs.{name}" for name in self.outputs)}
+        declared = f"Declared: {', '.join(sorted(known))}." if known else "The job declares no inputs and no outputs."
+        found = dict.fromkeys(match.group(1).strip() for match in _REFERENCE.finditer(self.command))
+        faults = []
+        for name in found:
+            if name in known:
+                continue
+            other = _OTHER_JOBS.get(name.partition(".")[0])
+            why = f"is for a job inside a {other} job." if other else "names nothing that the job declares."
+            message = f"${{{{{name}}}}} {why} {declared}"
+            faults.append(Fault(at=("command",), message=message, rule="input-reference"))
+        return faults
+
+    def _characters(self) -> list[Fault]:
+        """Find the one character that no process can be given."""
+        given: dict[tuple[str, ...], object] = {("command",): self.command}
+        given |= {("environment_variables", name): value for name, value in self.environment_variables.items()}
+        for name, value in self.inputs.items():
+            literal = isinstance(value, DataInput)
+            given[("inputs", name, "value") if literal else ("inputs", name)] = (
+                value.value if isinstance(value, DataInput) else value
+            )
+        return [
+            Fault(at=at, message="holds a NUL character, which no process can be given. Remove it.", rule="nul")
+            for at, value in given.items()
+            if isinstance(value, str) and "\0" in value
+        ]
 
     @property
     def target(self) -> str | None:

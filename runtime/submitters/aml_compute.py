@@ -154,12 +154,16 @@ def look(site: Site, record: Record) -> Look:
     """Ask the workspace. A job that was never acknowledged is found by name and token, never sent again."""
     if record.phase != "acknowledged":
         return _unacknowledged(site, record)
-    found = histories.details(site, record)
+    try:
+        found = histories.details(site, record)
+    except RefusedError as refused:
+        if not histories.is_gone(refused):
+            raise
+        return Look("Unknown", reason="its workspace is gone (destroyed?)", lost=True)
     if found is None:
         document = histories.job(site, record)
         if document is None:
-            reason = "the workspace has no such job any more: it was deleted, or its stack destroyed"
-            return Look("Unknown", reason=reason, lost=True)
+            return Look("Unknown", reason="its workspace no longer knows it (destroyed?)", lost=True)
         return Look(histories.to_state(wire.at(document, "properties", "status")))
     if found.logs or found.state in {"NotStarted", "Queued"}:
         return found

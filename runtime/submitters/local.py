@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from runtime.wire import Object
 
 LOGS = (layout.BUILD_LOG, layout.USER_LOG)
-NAMED = "named"
+NAMED, NAMED_OUTPUTS = "named", "named-outputs"
+"""Where named outputs are, and what Azure lists them as."""
 CHUNK = 1 << 20
 
 
@@ -205,12 +206,21 @@ def files(site: Site, record: Record) -> list[RunFile]:
     found = list[RunFile]()
     for name in layout.COLLECTED:
         found += _below(layout.workdir(run_dir) / name, name)
-    found += _below(run_dir / NAMED, "named-outputs")
+    found += _below(run_dir / NAMED, NAMED_OUTPUTS)
     for log in LOGS:
         path = run_dir / log
         if path.is_file():
             found.append(_file(log, path))
     return found
+
+
+def place(site: Site, record: Record, name: str) -> Path:
+    """Return where what `files` lists under this name, or below it, is on this machine."""
+    run_dir = site.store.attempt_folder(record)
+    first, _, rest = name.partition("/")
+    if first in layout.COLLECTED:
+        return layout.workdir(run_dir) / name
+    return run_dir / NAMED / rest if first == NAMED_OUTPUTS else run_dir / name
 
 
 def _below(folder: Path, prefix: str) -> Iterator[RunFile]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +67,7 @@ def test_a_failed_build_fails_the_run_with_the_installers_words(runs: Runs, tmp_
     assert status.reason is not None
     assert status.reason.startswith("the environment could not be built (uv failed): ")
     assert "no-such-package-at-all" in status.reason
+    assert "\n" not in status.reason
     assert "no-such-package-at-all" in (run_dir / layout.BUILD_LOG).read_text()
     assert runs.log(run_dir) == b""
 
@@ -125,3 +128,68 @@ def test_pips_settings_are_said_in_uvs_words(tmp_path: Path) -> None:
     own = environments.installer_environment({**given, "UV_DEFAULT_INDEX": "https://own.example/simple"})
     assert own["UV_DEFAULT_INDEX"] == "https://own.example/simple"
     assert "UV_FIND_LINKS" not in own
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (
+            "Using Python 3.11.7\nerror: No solution found when resolving dependencies\n"
+            "  cause: Because there is no version of six==99, it can't be.\n\nhint: An index\n",
+            "No solution found when resolving dependencies: Because there is no version of six==99, it can't be.",
+        ),
+        (
+            "  \u00d7 No solution found when resolving dependencies:\n"
+            "  ╰─▶ Because a was not\n      found, it can't be.\n",
+            "No solution found when resolving dependencies: Because a was not found, it can't be.",
+        ),
+        (
+            "Looking in links: x\nERROR: Could not find a version (from versions: none)\nERROR: No matching one\n",
+            "Could not find a version (from versions: none): No matching one",
+        ),
+        ("one\ntwo\n", "two"),
+        ("", ""),
+        ("error: " + "x" * 1000, "x" * 399 + "…"),
+    ],
+)
+def test_an_installers_error_is_told_in_one_line(output: str, words: str) -> None:
+    assert environments.gist(output) == words
+
+
+class _Locked(http.server.BaseHTTPRequestHandler):
+    """A package index that wants a password, which makes uv look for one."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Basic realm=x")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        pass
+
+
+@pytest.mark.skipif(environments.find_uv() is None, reason="uv is what writes there")
+def test_a_build_leaves_nothing_in_the_home_but_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in [name for name in os.environ if name.startswith(("XDG_", "UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    with http.server.HTTPServer(("127.0.0.1", 0), _Locked) as index:
+        threading.Thread(target=index.serve_forever, daemon=True).start()
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{index.server_port}/simple")
+        with pytest.raises(environments.EnvironmentRefused, match="no-such-package"):
+            ensure(tmp_path / "cache", ["no-such-package"])
+        index.shutdown()
+    assert [path.name for path in home.iterdir()] == [".cache"]
+    assert (tmp_path / "cache" / "credentials").is_dir()
+
+
+def test_credentials_that_uv_was_given_stay_in_use(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert environments.credentials(home, tmp_path / "c") == {"UV_CREDENTIALS_DIR": str(tmp_path / "c/credentials")}
+    (tmp_path / ".local/share/uv/credentials").mkdir(parents=True)
+    assert environments.credentials(home, tmp_path / "c") == {}
+    elsewhere = {**home, "XDG_DATA_HOME": str(tmp_path / "data")}
+    assert environments.credentials(elsewhere, tmp_path / "c") != {}

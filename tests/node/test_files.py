@@ -160,3 +160,9 @@ def test_a_bad_job_document_is_refused_by_field(tmp_path: Path, change: dict[str
     with pytest.raises(ValueError) as caught:  # noqa: PT011  (the whole message is compared)
         job.parse({"run_id": "r", "command": "true", **change}, tmp_path)
     assert str(caught.value) == message
+
+
+def test_a_cancel_is_kept_although_the_status_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / layout.STATUS).write_text("{")
+    assert control.cancel(tmp_path, "enough") is True
+    assert control.cancel_reason(tmp_path) == "enough"

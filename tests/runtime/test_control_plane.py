@@ -54,7 +54,7 @@ def test_no_connection_at_all_is_said_within_seconds(
     transport.replies["GET", JOB] = [NotSentError("localhost:1: Connection refused")]
     with pytest.raises(ConnectionLostError) as lost:
         plane.get(JOB, "1")
-    assert str(lost.value) == "no answer: localhost:1: Connection refused. Start it: invoke emulator"
+    assert str(lost.value) == "no answer: localhost:1: Connection refused. Start it: invoke emulator.start"
     assert clock.seconds <= 5
 
 

@@ -46,14 +46,14 @@ def test_a_job_runs_on_this_machine_without_any_stack(project: Project, tmp_path
     assert ended.state == "Completed"
     assert b"".join(written).splitlines()[-1] == b"hello one two"
     assert said[-1] == Event("state", "Completed")
-    fetched = ended.download(tmp_path / "got")
+    fetched = ended.download(tmp_path / "got").written
     assert sorted(str(path.relative_to(tmp_path / "got")) for path in fetched) == [
         "azureml-logs/20_image_build_log.txt",
         "outputs/model.txt",
         "user_logs/std_log.txt",
     ]
     assert (tmp_path / "got/outputs/model.txt").read_text() == "weights"
-    assert ended.download(tmp_path / "got") == []
+    assert ended.download(tmp_path / "got") == ([], fetched)
     (tmp_path / "got/outputs/model.txt").write_text("mine")
     with pytest.raises(SpecError, match="was not overwritten"):
         ended.download(tmp_path / "got")

@@ -69,3 +69,38 @@ def test_every_proposed_id_is_a_jobs_name(text: str) -> None:
         assert CommandJob.model_validate(job).name == proposed
         assert proposed.replace("-", "").isalnum()
         assert len(proposed) <= 80
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("/dev/null", "it is not a folder"),
+        ("/dev/null/x", "Not a directory"),
+        ("/proc/x", "No such file or directory"),
+        ("a" * 300, "File name too long"),
+    ],
+)
+def test_a_destination_that_can_be_no_folder_is_named(tmp_path: Path, given: str, why: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        paths.destination(tmp_path / given)
+    (problem,) = raised.value.problems
+    assert (problem.file, problem.given, problem.rule) == ("--to", f'"{tmp_path / given}"', "destination")
+    assert problem.message == f"can't be written to: {why}. Give a folder of yours; one that is missing is made."
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("mine")
+    with pytest.raises(SpecError, match="can't be written: File exists") as raised:
+        paths.store(tmp_path, "outputs/model", [b"x"])
+    assert str(tmp_path / "outputs" / "model") in str(raised.value)
+    assert (tmp_path / "outputs").read_text() == "mine"
+
+
+def test_a_path_is_named_without_dots_and_links_keep_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real.csv").write_text("1")
+    (tmp_path / "alias.csv").symlink_to("real.csv")
+    monkeypatch.chdir(tmp_path)
+    assert paths.named(Path()) == tmp_path
+    assert list(paths.files_below(paths.named(Path("x/../alias.csv")))) == [("alias.csv", tmp_path / "real.csv")]

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from runtime import outputs
 from runtime.errors import ConnectionLostError, NotFoundError, SubmissionError, SubmissionUnknownError
 from runtime.records import Record
-from runtime.runs import Run, list_runs
+from runtime.runs import Run, as_known, find_run, list_runs
 from runtime.submit import submit
 from runtime.transport import NotSentError, Request, UnansweredError
 from tests.runtime import kit
@@ -167,7 +168,7 @@ def test_a_service_that_is_away_makes_runs_stale_and_never_fails_the_list(
     transport.on = lambda _request: NotSentError("localhost:1: Connection refused")
     (seen,) = list_runs(site.project, site=site)
     assert (seen.id, seen.state) == (run.id, "Queued")
-    assert seen.stale == "no answer: localhost:1: Connection refused. Start it: invoke emulator"
+    assert seen.stale == "no answer: localhost:1: Connection refused. Start it: invoke emulator.start"
 
 
 def test_a_cancel_that_could_not_be_sent_is_sent_by_the_next_command(
@@ -202,7 +203,7 @@ def test_a_deleted_job_is_unknown_and_says_why(site: Site, workspace: Workspace,
     workspace.jobs.clear()
     seen = run.refresh()
     assert seen.state == "Unknown"
-    assert seen.record.reason == "the workspace has no such job any more: it was deleted, or its stack destroyed"
+    assert seen.record.reason == "its workspace no longer knows it (destroyed?)"
 
 
 def test_a_run_that_ended_is_not_asked_about_again(
@@ -248,7 +249,69 @@ def test_the_errors_exit_codes_are_all_different() -> None:
 def test_waiting_for_a_deleted_job_ends(site: Site, workspace: Workspace, tmp_path: Path) -> None:
     run = send(site, tmp_path)
     workspace.jobs.clear()
-    with pytest.raises(NotFoundError, match="the workspace has no such job any more"):
+    with pytest.raises(NotFoundError, match="its workspace no longer knows it"):
         run.wait()
-    with pytest.raises(NotFoundError, match="the workspace has no such job any more"):
+    with pytest.raises(NotFoundError, match="its workspace no longer knows it"):
         run.stream(lambda _: None)
+    with pytest.raises(NotFoundError, match=r"\(destroyed\?\), so there is nothing to cancel"):
+        run.cancel()
+
+
+def test_a_lost_run_is_not_asked_about_again_but_by_its_name(
+    site: Site, workspace: Workspace, transport: kit.FakeTransport, tmp_path: Path
+) -> None:
+    run = send(site, tmp_path)
+    jobs = dict(workspace.jobs)
+    workspace.jobs.clear()
+    (lost,) = list_runs(site.project, site=site)
+    assert (lost.state, lost.record.lost) == ("Unknown", True)
+    transport.asked.clear()
+    (again,) = list_runs(site.project, site=site)
+    assert (again.state, again.stale, transport.asked) == ("Unknown", None, [])
+    workspace.jobs.update(jobs)
+    named = as_known(again)
+    assert (named.id, named.state, named.record.reason, named.record.lost) == (run.id, "Queued", None, False)
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFound", "ResourceGroupNotFound"])
+def test_a_run_whose_workspace_is_gone_says_so(
+    site: Site, workspace: Workspace, transport: kit.FakeTransport, tmp_path: Path, code: str
+) -> None:
+    run = send(site, tmp_path)
+    transport.on = lambda _request: (404, {"error": {"code": code, "message": "no such thing"}})
+    seen = as_known(run)
+    assert (seen.state, seen.stale, seen.record.reason) == ("Unknown", None, "its workspace is gone (destroyed?)")
+    with pytest.raises(NotFoundError, match="its workspace is gone"):
+        seen.stream(lambda _: None)
+
+
+def test_a_run_that_ended_keeps_what_was_seen_when_its_workspace_is_gone(
+    site: Site, workspace: Workspace, transport: kit.FakeTransport, tmp_path: Path
+) -> None:
+    run = send(site, tmp_path)
+    site.store.update(run.id, state="Completed", metrics={"accuracy": 0.5})
+    transport.on = lambda _request: (404, {"error": {"code": "ResourceGroupNotFound", "message": "no such thing"}})
+    (seen,) = list_runs(site.project, site=site)
+    assert (seen.state, seen.metrics, seen.stale) == ("Completed", {"accuracy": 0.5}, None)
+    transport.asked.clear()
+    list_runs(site.project, site=site)
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize("reply", [NotSentError("refused"), (403, {"error": {"code": "No", "message": "not you"}})])
+def test_a_run_that_cannot_be_asked_about_is_shown_as_last_seen(
+    site: Site, workspace: Workspace, transport: kit.FakeTransport, tmp_path: Path, reply: kit.Reply
+) -> None:
+    run = send(site, tmp_path)
+    transport.on = lambda _request: reply
+    seen = as_known(run)
+    assert (seen.record, seen.stale is not None) == (run.record, True)
+
+
+def test_a_workspace_is_named_once_when_a_run_is_not_found(site: Site, transport: kit.FakeTransport) -> None:
+    for stack in ("a", "b"):
+        outputs.save(site.project, kit.some_outputs().model_copy(update={"stack": stack}))
+    transport.on = lambda _request: (404, {"error": {"code": "UserError", "message": "no such job"}})
+    with pytest.raises(NotFoundError, match=r"^no run nobody in this project, nor in the workspace research\.$"):
+        find_run(site.project, "nobody", site=site)
+    assert len(transport.asked) == 1

@@ -164,6 +164,14 @@ def test_loops_dead_links_and_special_files_are_skipped_and_named(tmp_path: Path
         ("socket", "a socket"),
         ("sub/up", "a link to a folder that holds it"),
     )
+    assert planned.warnings == (
+        "not sent: dead (a link to nothing), pipe (a FIFO), socket (a socket), "
+        "sub/up (a link to a folder that holds it)",
+    )
+    for number in range(3):
+        (root / f"other{number}").symlink_to("nowhere")
+    (warning,) = snapshot.plan(root).warnings
+    assert warning.endswith("other2 (a link to nothing), pipe (a FIFO), and 2 more")
 
 
 def test_an_empty_snapshot_is_refused(tmp_path: Path) -> None:
@@ -246,6 +254,27 @@ def test_a_secret_across_two_chunks_is_found() -> None:
     for chunk in (b"a\n" * 50_000 + b"TOKEN=dapi0123456789", b"abcdef0123456789abcdef\nend\n"):
         scanner.feed(chunk)
     assert scanner.finding == likely_secrets.Finding("a Databricks token", 50_001)
+
+
+def test_many_likely_secrets_are_counted_and_five_are_listed(tmp_path: Path) -> None:
+    for number in range(8):
+        tree(tmp_path / f"{number}", DOTenv="TOKEN = 'dapi" + "0123456789abcdef" * 2 + "'\n")
+    with pytest.raises(SpecError) as raised:
+        snapshot.plan(tmp_path, shown="src")
+    assert [problem.file for problem in raised.value.problems] == [f"src/{number}/.env" for number in range(5)]
+    first, *_, last = (problem.message for problem in raised.value.problems)
+    assert first == (
+        "looks like environment variables with secrets; whoever reads the workspace's code could read it. "
+        "To leave it here, add the line 0/.env to src/.amlignore."
+    )
+    assert last.endswith(" And 3 more files look like secrets.")
+
+
+def test_the_line_that_a_refusal_names_leaves_the_secret_here(tmp_path: Path) -> None:
+    tree(tmp_path, a_py="", conf__DOTenv="A=1")
+    with pytest.raises(SpecError, match=r"add the line conf/\.env to src/\.amlignore"):
+        snapshot.plan(tmp_path, shown="src")
+    assert names(tree(tmp_path, DOTamlignore="conf/.env\n")) == [".amlignore", "a.py"]
 
 
 def test_an_ignored_secret_stays_here_without_a_word(tmp_path: Path) -> None:
@@ -333,7 +362,7 @@ def test_a_copy_never_overwrites(tmp_path: Path) -> None:
 
 
 def test_a_large_snapshot_names_its_ten_largest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.snapshot.LARGE_BYTES", 100)
+    monkeypatch.setattr("runtime.snapshot_notes.LARGE_BYTES", 100)
     for number in range(12):
         (tmp_path / f"f{number:02}").write_bytes(b"x" * (10 + number))
     (warning,) = snapshot.plan(tmp_path).warnings

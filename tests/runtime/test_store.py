@@ -4,18 +4,19 @@ import json
 import multiprocessing
 import os
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runtime.errors import StoreError
 from runtime.project import Project as ProjectFolder
+from runtime.project import private_folder
 from runtime.records import Record
 from runtime.store import Store
+from tests.runtime import kit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runtime.project import Project
 
 
@@ -136,3 +137,25 @@ def test_two_hundred_submissions_at_once_on_a_new_store_lose_none(project: Proje
     assert sorted(record.id for record in store.all()) == sorted(f"run-{number}" for number in range(200))
     assert {record.state for record in store.all()} == {"Running"}
     assert len(store.described()) == 200
+
+
+def test_a_private_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    project = kit.a_project(tmp_path / "project")
+    (project.root / ".trainyard").write_text("mine")
+    with pytest.raises(StoreError) as raised:
+        Store(project)
+    path = project.root / ".trainyard"
+    assert str(raised.value) == f"{path} must be a folder, and is something else. Move it away, and repeat"
+    assert path.read_text() == "mine"
+
+
+def test_a_private_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="/proc/none can't be made or entered: No such file or directory"):
+        private_folder(Path("/proc/none"))
+
+
+def test_a_mark_of_submission_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    store = Store(kit.a_project(tmp_path / "project"))
+    (store.run_folder("r") / "submitting").mkdir()
+    with pytest.raises(StoreError, match="submitting can't be written: Is a directory"), store.submitting("r"):
+        pytest.fail("it was not marked")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import submitters
-from runtime.errors import ConnectionLostError
+from runtime.errors import ConnectionLostError, NotFoundError
 from runtime.events import Event
 from runtime.records import Record
 from runtime.runs import Run
@@ -135,3 +135,48 @@ def test_leaving_a_stream_changes_nothing(site: Site, monkeypatch: pytest.Monkey
     kept = site.store.get("r")
     assert kept is not None
     assert (kept.state, kept.cancel_requested) == ("Running", False)
+
+
+def test_an_open_line_is_ended_before_anything_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(site, [(0.0, b"one\n"), (1.0, b"two")], end=20.0, away=(5.0, 8.0))
+    run = a_run(site, script, monkeypatch)
+    shown: list[bytes] = []
+    said: list[Event] = []
+    stream(run, shown.append, on_event=said.append)
+    assert b"".join(shown) == b"one\ntwo"
+    assert said[-4:] == [
+        Event("newline", ""),
+        Event("note", "connection lost, waiting for it (no answer: cut). The run goes on"),
+        Event("note", "the connection is back"),
+        Event("state", "Completed"),
+    ]
+
+
+@pytest.mark.parametrize(("terminal", "last"), [(False, b"end"), (True, b"end\x1b[0m"), (True, b"\n\xe2")])
+def test_a_log_without_a_last_newline_is_not_glued_to_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, terminal: bool, last: bytes
+) -> None:
+    said: list[Event] = []
+    run = a_run(site, Script(site, [(0.0, last)], end=1.0), monkeypatch)
+    stream(run, lambda _: None, on_event=said.append, terminal=terminal)
+    assert said[-2:] == [Event("newline", ""), Event("state", "Completed")]
+
+
+def test_an_open_line_is_ended_before_an_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(site, [(0.0, b"half")], end=9999.0)
+    run = a_run(site, script, monkeypatch)
+    said: list[Event] = []
+    looks = iter([Look("Running", logs={LOG: LOG})] * 3)
+    monkeypatch.setattr(script, "look", lambda *_: next(looks, Look("Unknown", reason="gone", lost=True)))
+    with pytest.raises(NotFoundError, match="r: gone"):
+        stream(run, lambda _: None, on_event=said.append)
+    assert said[-1] == Event("newline", "")
+
+
+def test_why_a_run_failed_is_left_to_whoever_gets_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(site, [], end=1.0)
+    run = a_run(site, script, monkeypatch)
+    monkeypatch.setattr(script, "look", lambda *_: Look("Failed", reason="the command exited with code 7"))
+    said: list[Event] = []
+    ended = stream(run, lambda _: None, on_event=said.append)
+    assert (ended.record.reason, said[-1]) == ("the command exited with code 7", Event("state", "Failed"))

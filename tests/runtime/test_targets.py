@@ -68,7 +68,7 @@ def test_an_unknown_target_of_the_option_is_placed_there(tmp_path: Path) -> None
     with pytest.raises(SpecError) as error:
         chosen(tmp_path, "local", "gpu-cluster")
     assert str(error.value) == (
-        '--target:1:1: target = "gpu-cluster"\n'
+        '--target: target = "gpu-cluster"\n'
         "  no such target in stack local. Allowed: cpu-cluster, local.   [rule unknown-target]"
     )
 

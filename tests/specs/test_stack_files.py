@@ -184,3 +184,11 @@ def test_scalars_are_those_of_yaml_1_2() -> None:
         "a": "no", "b": "22:30", "c": 10, "d": "2020-01-01", "e": 1000.0, "f": True, "g": None, "h": 16, "i": 0.5,
         "j": "1_000",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [("0", "duration-range"), ("-5", "duration-range"), ("1e99", "duration"), ("99999999999999999", "duration-range")],
+)
+def test_an_idle_time_that_can_not_be_is_refused(given: str, rule: str) -> None:
+    assert one(GOOD + f"        node_idle_time_before_scale_down: {given}\n")[-1] == rule
