@@ -156,6 +156,7 @@ def test_the_label_latest_is_resolved_when_the_job_is_accepted(call: Caller) -> 
     assert properties["environmentId"] == ENVIRONMENT.replace("/versions/1", "/versions/2")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("given", "version"),
     [

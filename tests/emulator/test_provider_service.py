@@ -263,6 +263,7 @@ def test_another_subscription_is_refused(port: int) -> None:
     assert "unset PULUMI_DEBUG_PROVIDERS" in caught.value.details()
 
 
+@pytest.mark.processes
 def test_the_process_serves_silently_holds_its_lock_and_stops_when_told(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -124,6 +124,7 @@ def _insert_many(folder: Path, start: int, barrier: object) -> None:
         store.update(f"run-{number}", state="Running")
 
 
+@pytest.mark.processes
 def test_two_hundred_submissions_at_once_on_a_new_store_lose_none(project: Project) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(20)
