@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test quick lint clean
+# Tests keep their files in a folder of their own, gone when they end.
+PYTEST = tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && TMPDIR="$$tmp" $(BIN)/python -m pytest
+
+.PHONY: setup demo test quick lint lock clean
 
 setup: .venv/ready ## a virtual environment, the dependencies, the Pulumi engine
 	$(BIN)/invoke setup
@@ -19,11 +22,11 @@ demo: setup ## the whole line once, as a story
 	$(BIN)/invoke demo
 
 test: setup lint quick ## everything
-	$(BIN)/python -m pytest -m "processes and not clients"
-	$(BIN)/python -m pytest -m "engine or clients" -p no:randomly
+	$(PYTEST) -m "processes and not clients"
+	$(PYTEST) -m "engine or clients" -p no:randomly
 
 quick: .venv/ready ## what starts no process, in seconds
-	$(BIN)/python -m pytest -m "not engine and not clients and not processes"
+	$(PYTEST) -m "not engine and not clients and not processes"
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
