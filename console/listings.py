@@ -93,7 +93,7 @@ def services(found: Sequence[Service]) -> list[str]:
 
 def score(result: Scores) -> list[str]:
     """Say how many answers are right, or show them when there is nothing to compare with."""
-    each = f"{1000 * result.elapsed_s / max(1, len(result.answers)):.0f} ms each"
+    each = f"{1000 * result.elapsed_s / max(1, len(result.answers)):.1f} ms each"
     if not result.labels:
         return [f"  {answer}" for answer in result.answers]
     wrong = [

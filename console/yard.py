@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from console import plans
 from runtime.errors import HeldBackError, StoreError
 from runtime.project import Project
-from specs.base import CONFIG_KEY
+from specs.base import CONFIG_KEY, STACK_NAME
 from specs.cloud import disagreement, emulator_variables
 from specs.problems import Problem, SpecError
 from specs.stack import StackSpec, load_stack
@@ -50,6 +50,9 @@ class Yard:
     def spec(self, stack: str) -> StackSpec:
         """Read a stack's file. Raises `SpecError`; one that names the stacks there are when it has none."""
         names = self.stack_names()
+        if not STACK_NAME.fullmatch(stack):
+            message = "a stack's name has letters, digits, _ . and -; rename the file."
+            raise SpecError([Problem("the command", 0, 0, "--stack", message, given=f'"{stack}"', rule="stack-name")])
         if stack not in names:
             near = difflib.get_close_matches(stack, names, 1)
             hint = f" Did you mean {near[0]}?" if near else ""

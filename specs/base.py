@@ -52,9 +52,8 @@ def named(rule: str, pattern: str, says: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-StackName = Annotated[
-    str, named("stack-name", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", "a stack's name has letters, digits, _ . and -")
-]
+STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+"""What Pulumi takes for a stack (sdk/go/common/tokens, stack names)."""
 ResourceGroupName = Annotated[
     str,
     named(

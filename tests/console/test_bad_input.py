@@ -109,6 +109,16 @@ def test_a_stack_that_is_not_there_lists_those_that_are(project: Path) -> None:
     )
 
 
+def test_a_stack_name_that_the_engine_refuses_is_refused_first(project: Path) -> None:
+    (project / "stacks/my dév.yaml").write_text(STACK)
+    code, out, told = invoke(project, "check", "--stack", "my dév")
+    assert (code, out) == (2, "")
+    assert told == (
+        'error: the command: --stack = "my dév"\n'
+        "  a stack's name has letters, digits, _ . and -; rename the file.   [rule stack-name]\n1 error, nothing was sent.\n"
+    )
+
+
 def test_a_stack_that_was_never_brought_up_says_what_to_type(project: Path) -> None:
     (project / "job.yml").write_text(JOB + "compute: azureml:cpu-cluster\n")
     code, out, told = invoke(project, "submit", "job.yml", "--stack", "dev")
