@@ -115,7 +115,8 @@ def test_a_stack_name_that_the_engine_refuses_is_refused_first(project: Path) ->
     assert (code, out) == (2, "")
     assert told == (
         'error: the command: --stack = "my dév"\n'
-        "  a stack's name has letters, digits, _ . and -; rename the file.   [rule stack-name]\n1 error, nothing was sent.\n"
+        "  a stack's name has letters, digits, _ . and -; rename the file.   [rule stack-name]\n"
+        "1 error, nothing was sent.\n"
     )
 
 
