@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from emulator import arm_common, operations
 from emulator.arm_common import apply, erase, locate
 from emulator.resources.base import Write
-from emulator.routing import Answer, Refusal, Route
+from emulator.routing import Answer, Route
 from emulator.types_table import TYPES
 
 if TYPE_CHECKING:
@@ -147,11 +147,3 @@ def _delete(kind: Type, call: Call) -> Answer:
         return Answer(200)
     headers = operations.begin(call, id_, verb, partial(finish, cloud, id_, verb))
     return Answer(202, None, headers)
-
-
-def group_of(call: Call) -> Document:
-    """Return the resource group of the path. Raises `Refusal` 404."""
-    found = call.cloud.state.get(GROUP.format(sub=call.args["sub"], rg=call.args["rg"]))
-    if found is None:
-        raise Refusal(404, "ResourceGroupNotFound", f"Resource group '{call.args['rg']}' could not be found.")
-    return found

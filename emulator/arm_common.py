@@ -5,7 +5,6 @@ Every function here expects the caller to hold the state's transaction where it 
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 from emulator import ml
@@ -212,8 +211,3 @@ def purged(kind: Type, call: Call, id_: str) -> Answer:
     if not call.cloud.state.delete(deleted_key(id_)):
         raise not_found(kind, call)
     return Answer(200)
-
-
-def new_guid() -> str:
-    """Return a fresh GUID."""
-    return str(uuid.uuid4())

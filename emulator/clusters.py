@@ -54,7 +54,6 @@ class Clusters:
         self._fleet = Fleet(cloud.home)
         self._shared = _Shared()
         self._thread: threading.Thread | None = None
-        self._released: set[str] = set()
 
     def start(self) -> None:
         """Adopt what an earlier emulator left, then look after it in the background."""

@@ -7,7 +7,6 @@ killing what is left is `node.control.settle`.
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -130,11 +129,3 @@ def tags(run_dir: Path) -> dict[str, str]:
 
 def _texts(path: Path) -> dict[str, str]:
     return {key: str(value) for key, value in (layout.read_json(path) or {}).items()}
-
-
-def log_size(run_dir: Path) -> int:
-    """Return how many bytes the command has written so far."""
-    try:
-        return os.stat(run_dir / layout.USER_LOG).st_size  # noqa: PTH116
-    except FileNotFoundError:
-        return 0

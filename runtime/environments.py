@@ -22,7 +22,6 @@ from specs.problems import Problem, SpecError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.wire import Json
     from specs.job import Environment
     from specs.loader import Document
 
@@ -72,16 +71,6 @@ class Resolution:
     notes: tuple[str, ...]
     """What differs from Azure, one sentence each."""
     reference: Reference | None = None
-
-    def recorded(self) -> dict[str, Json]:
-        """Return what a run's record keeps of it."""
-        return {
-            "fidelity": self.fidelity,
-            "python": self.python,
-            "pip": list(self.pip),
-            "image": self.image,
-            "notes": list(self.notes),
-        }
 
 
 def resolve(

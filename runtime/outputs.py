@@ -1,6 +1,6 @@
 """A stack's outputs as `runtime` sees them: the cached copy that `up` leaves, or read back from a workspace.
 
-The cache is a convenience, never the truth about a run; `from_workspace` makes the same document for a clone that knows
+The cache is a convenience, never the truth about a run; `of_workspace` makes the same document for a clone that knows
 a workspace only.
 """
 
@@ -19,7 +19,6 @@ from specs.outputs import StackOutputs, WorkspaceOutput
 from specs.stack import LOCAL
 
 if TYPE_CHECKING:
-    from runtime.access import Access
     from runtime.control_plane import ControlPlane
     from runtime.project import Project
     from runtime.wire import Json, Object
@@ -65,16 +64,6 @@ def forget(project: Project, stack: str) -> None:
 def stacks(project: Project) -> list[str]:
     """List the stacks whose outputs are here."""
     return sorted(path.stem for path in project.outputs_file("x").parent.glob("*.json"))
-
-
-def from_workspace(workspace_id: str, access: Access) -> StackOutputs:
-    """Read what can be targeted from a workspace itself, for a clone that knows only its ARM id.
-
-    Raises `NotFoundError`, `RefusedError`, `ConnectionLostError`.
-    """
-    from runtime.control_plane import ControlPlane
-
-    return of_workspace(workspace_id, ControlPlane(access))
 
 
 def of_workspace(workspace_id: str, plane: ControlPlane) -> StackOutputs:
