@@ -49,7 +49,7 @@ def tell(yard: Yard, stack: str) -> None:
 
     chapter(f"5. The model behind HTTP: {DEPLOYMENT}")
     with step("deploy", "starting the service") as work:
-        service = yard.deploy(stack, str(DEPLOYMENT), [], work.say)
+        service = yard.deploy(stack, str(DEPLOYMENT), [], work.fact)
         work.note = f"{service.endpoint}  {service.model}  {service.url}"
     show(listings.score(serving.score(yard.project, service.endpoint, UNSEEN)))
     back_to_zero(yard, stack)

@@ -26,6 +26,10 @@ class Step:
         """Show what is being done now; vanishes afterwards."""
         self._say(text)
 
+    def fact(self, text: str) -> None:
+        """Leave a line of its own: what the user should know when the work is done."""
+        print(f"    {text}", file=sys.stderr)  # noqa: T201 - this is the terminal
+
 
 @contextmanager
 def step(label: str, doing: str) -> Iterator[Step]:

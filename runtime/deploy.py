@@ -78,7 +78,7 @@ def deploy(file: Path, project: Project, wishes: Wishes = Wishes(), *, shown: st
     spec, document = load_deployment(file, shown)
     code = _code(spec, file.parent, document, wishes)
     environment = local.with_server(environments.resolve(spec.environment, file.parent, document))
-    for note in (*environment.notes, *code.warnings):
+    for note in (*environment.notes, *code.warnings, *_azures_own(spec)):
         wishes.say(note)
     if wishes.exact and environment.fidelity != "exact":
         message = f"this machine can't make exactly this environment, only a {environment.fidelity} one."
@@ -114,6 +114,12 @@ def registry(project: Project, stack: str | StackOutputs) -> Fetch:
         return Fetched(f"{model.name}:{model.version}", frozenset(model.sha256.values()))
 
     return fetch
+
+
+def _azures_own(spec: OnlineDeployment) -> list[str]:
+    """Say which fields mean something in Azure only."""
+    given = [name for name in ("instance_type", "instance_count", "scale_settings") if getattr(spec, name)]
+    return [f"{', '.join(given)}: for Azure; here one server runs"] if given else []
 
 
 def _code(spec: OnlineDeployment, base: Path, document: Document, wishes: Wishes) -> Snapshot:

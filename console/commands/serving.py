@@ -79,7 +79,7 @@ def deploy(_c: Context, file: str, trust: list[str], stack: str = "local", json:
     from console.yard import Yard
 
     with step("deploy", "starting the service") as work:
-        service = Yard.here().deploy(stack, file, trust, work.say)
+        service = Yard.here().deploy(stack, file, trust, work.fact)
         work.note = f"{service.endpoint}  {service.model}  {service.url}"
     if json:
         dump(serving.document(service))
