@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from emulator import ml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from emulator.cloud import Cloud
@@ -69,6 +70,19 @@ def keys(cloud: Cloud, account: Account) -> tuple[str, str]:
     return base64.b64encode(first).decode(), base64.b64encode(second).decode()
 
 
+NEW_CONTAINER: Mapping[str, Json] = {
+    "leaseStatus": "Unlocked",
+    "leaseState": "Available",
+    "hasImmutabilityPolicy": False,
+    "hasLegalHold": False,
+    "deleted": False,
+    "defaultEncryptionScope": "$account-encryption-key",
+    "denyEncryptionScopeOverride": False,
+    "remainingRetentionDays": 0,
+}
+"""What the service itself says of a container that nobody has done anything to."""
+
+
 def ensure_container(cloud: Cloud, account: Account, container: str) -> bool:
     """Create the container when it is missing; True when it was."""
     id_ = account.container_id(container)
@@ -86,14 +100,7 @@ def ensure_container(cloud: Cloud, account: Account, container: str) -> bool:
             "properties": {
                 "publicAccess": "None",
                 "lastModifiedTime": now,
-                "leaseStatus": "Unlocked",
-                "leaseState": "Available",
-                "hasImmutabilityPolicy": False,
-                "hasLegalHold": False,
-                "deleted": False,
-                "defaultEncryptionScope": "$account-encryption-key",
-                "denyEncryptionScopeOverride": False,
-                "remainingRetentionDays": 0,
+                **NEW_CONTAINER,
             },
         }
         cloud.state.put(id_, document)

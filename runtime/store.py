@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from node import layout
+from node import layout, processes
 from runtime.errors import StoreError
 from runtime.project import private_folder
 from runtime.records import TERMINAL, Record
@@ -119,17 +119,7 @@ class Store:
 
     def is_submitting(self, run_id: str) -> bool:
         """Tell whether some process is submitting this run right now."""
-        try:
-            fd = os.open(self.folder / run_id / SUBMITTING, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
+        return processes.is_locked(self.folder / run_id / SUBMITTING)
 
     def _describe(self, record: Record) -> None:
         try:

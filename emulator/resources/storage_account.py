@@ -99,14 +99,7 @@ def _container(write: Write) -> Document:
         "publicAccess": "None",
         **given,
         "lastModifiedTime": ml.stamp(write.cloud.now()),
-        "leaseStatus": "Unlocked",
-        "leaseState": "Available",
-        "hasImmutabilityPolicy": False,
-        "hasLegalHold": False,
-        "deleted": False,
-        "defaultEncryptionScope": "$account-encryption-key",
-        "denyEncryptionScopeOverride": False,
-        "remainingRetentionDays": 0,
+        **accounts.NEW_CONTAINER,
     }
 
 

@@ -169,7 +169,6 @@ class _Locked(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.skipif(environments.find_uv() is None, reason="uv is what writes there")
 def test_a_build_leaves_nothing_in_the_home_but_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
