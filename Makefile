@@ -15,7 +15,7 @@ setup: .venv/ready ## a virtual environment, the dependencies, the Pulumi engine
 	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	$(BIN)/python -m compileall -q console emulator engine node runtime specs components tasks.py trainyard.py
+	$(BIN)/python -m compileall -q console emulator engine node runtime specs components stacks tasks.py trainyard.py
 	touch .venv/ready
 
 demo: setup ## the whole line once, as a story

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection
 
-from console.commands import emulator, platform, runs, serving
+from console.commands import changes, emulator, export, init, machines, platform, runs, serving, sizes
 
 if TYPE_CHECKING:
     from invoke import Task
@@ -21,9 +21,13 @@ def collection(**tasks: Task) -> Collection:
 
 
 namespace = Collection(
-    platform.setup, platform.doctor, platform.check, platform.preview, platform.up, platform.refresh, platform.destroy,
+    init.init, changes.adopt,
+    platform.setup, platform.doctor, platform.check, platform.preview, platform.up, changes.refresh, platform.destroy,
     platform.purge, platform.recover, platform.env, platform.secret, platform.targets, platform.schema,
+    export.export,
     runs.submit, runs.logs, runs.cancel, runs.download, serving.deploy, serving.score, emulator.demo,
+    sizes.sizes, sizes.quotas,
+    machines.nodes, machines.ssh, machines.start, machines.stop, machines.restart, machines.host_key,
 )  # fmt: skip
 namespace.add_collection(collection(list=runs.runs_list, show=runs.runs_show), "runs")
 namespace.add_collection(collection(list=serving.models_list, register=serving.models_register), "models")

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 EXPORTS = {
     "AmlCompute": "components.aml_compute",
     "CommandJob": "specs.job",
+    "ComputeInstance": "components.compute_instance",
     "Network": "components.network",
     "Run": "runtime.runs",
     "Stack": "components.stack",
     "StackSpec": "specs.stack",
+    "UserAssignedIdentity": "components.identity",
+    "VirtualMachine": "components.virtual_machine",
     "Workspace": "components.workspace",
 }
 
@@ -48,8 +51,7 @@ def main() -> None:
     """Run the `trainyard` command."""
     from importlib.metadata import version
 
-    from invoke import Program
-
     import tasks
+    from console.program import run
 
-    Program(namespace=tasks.namespace, name="trainyard", binary="trainyard", version=version("trainyard")).run()
+    run(tasks.namespace, version("trainyard"))

@@ -1,4 +1,4 @@
-"""What every component shares: its place in the stack, and the children's freedom from the vendor's aliases."""
+"""What every component shares: its place in the stack, what it uses of others, freedom from the vendor's aliases."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, TypeAlias
 import pulumi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from specs.base import Identity
 
 Secrets: TypeAlias = "Callable[[str], pulumi.Output[str]]"
 """Finds the secret behind a config key; the result is an Output that Pulumi keeps encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who deploys, and where to."""
+
+    subscription_id: str
+    tenant_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,50 @@ class Place:
     def tagged(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Merge a resource's own tags over the stack's."""
         return {**self.tags, **tags}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What is known of a declared compute."""
+
+    id: pulumi.Output[str]
+    """ARM id."""
+    address: pulumi.Output[str] | None = None
+    """Where its SSH server is, of a machine that the stack makes; None: its spec says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeDependencies:
+    """What a compute uses and does not own."""
+
+    workspace_name: pulumi.Input[str]
+    resource_group: pulumi.Input[str]
+    """The workspace's, which is another than the stack's where the workspace exists already."""
+    workspace_key: str
+    location: str
+    """The workspace's region."""
+    private: bool
+    """Whether the workspace is closed to the public network."""
+    identities: Mapping[str, pulumi.Input[str]]
+    """ARM ids by the names that specs use, `NAME@STACK` ones too."""
+    subnet_ids: Mapping[str, pulumi.Input[str]]
+    """ARM ids by the names that specs use, `NAME@STACK` ones too."""
+    secrets: Secrets
+    after: Sequence[pulumi.Resource] = ()
+    """What must stand before the compute is made: every compute has it in `depends_on`."""
+
+    def subnet_id(self, name: str) -> pulumi.Input[str]:
+        """Resolve a subnet as a spec names it."""
+        return resolve(name, self.subnet_ids)
+
+    def identity_ids(self, identity: Identity) -> list[pulumi.Input[str]]:
+        """Resolve the identities that a spec names."""
+        return [resolve(name, self.identities) for name in identity.user_assigned_identities]
+
+
+def resolve(name: str, known: Mapping[str, pulumi.Input[str]]) -> pulumi.Input[str]:
+    """Return the ARM id behind a reference of a spec; an ARM id is its own."""
+    return name if name.startswith("/") else known[name]
 
 
 def drop_vendor_aliases(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:

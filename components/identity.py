@@ -10,11 +10,8 @@ from pulumi_azure_native import managedidentity
 from components.base import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from components.base import Place
-    from specs.base import Identity
-    from specs.stack import IdentitySpec
+    from specs.identity import IdentitySpec
 
 
 class UserAssignedIdentity(Component):
@@ -22,6 +19,7 @@ class UserAssignedIdentity(Component):
 
     id: pulumi.Output[str]
     principal_id: pulumi.Output[str]
+    resource: pulumi.Resource
 
     def __init__(self, name: str, spec: IdentitySpec, place: Place, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("UserAssignedIdentity", name, opts)
@@ -36,9 +34,5 @@ class UserAssignedIdentity(Component):
         )
         self.id = identity.id
         self.principal_id = identity.principal_id
+        self.resource = identity
         self.register_outputs({"id": self.id, "principalId": self.principal_id})
-
-
-def identity_ids(identity: Identity, known: Mapping[str, UserAssignedIdentity]) -> list[pulumi.Input[str]]:
-    """Resolve the names in a spec to ARM ids; ids pass through."""
-    return [name if name.startswith("/") else known[name].id for name in identity.user_assigned_identities]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from specs.problems import Problem
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -45,6 +47,19 @@ def reported(body: Callable[Given, Result]) -> Callable[Given, Result]:
             sys.exit(0)
 
     return run
+
+
+def as_object(problem: Problem) -> dict[str, object]:
+    """Render a finding for scripts."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "field": problem.field,
+        "given": problem.given,
+        "message": problem.message,
+        "rule": problem.rule,
+    }
 
 
 def say(text: str) -> None:

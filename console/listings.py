@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from console.sizes import cost_range
 from console.table import columns, took
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from console.live import Row
+    from console.live import Cost, Row
     from console.serving import Scores
+    from runtime.machines import Node
     from runtime.models import Model
     from runtime.runs import Run
     from runtime.services import Service
+    from specs.capabilities import Support
 
 METRIC_COLUMNS = 2
 """As many metrics as fit beside the rest on a terminal of 100 columns; `runs.show` has all."""
@@ -69,10 +72,45 @@ def run(found: Run) -> list[str]:
     return [*lines, *(f"  {name:<14}{value:.6g}" for name, value in sorted(found.metrics.items()))]
 
 
+MARKS: dict[Support, str] = {"yes": "\N{CHECK MARK}", "no": "-", "maybe": "?", "beyond": "+", "pipeline only": "p"}
+MEANINGS: dict[Support, str] = {
+    "yes": "yes",
+    "maybe": "if the machine has one",
+    "beyond": "here, beyond Azure's documents",
+    "pipeline only": "in pipelines only",
+}
+
+
 def targets(rows: Sequence[Row]) -> list[str]:
-    """List targets with their live state."""
-    head = ["TARGET", "KIND", "STATE", "NODES", "SIZE"]
-    return columns(head, [[row["name"], row["kind"], row["state"], row["nodes"], row["size"]] for row in rows])
+    """List targets with their live state, what each can do, and what it costs; what the marks mean is below."""
+    names = list(rows[0]["capabilities"])
+    head = ["TARGET", "KIND", "STATE", "NODES", "SIZE", *(name.upper() for name in names), "COST/H"]
+    cells = [
+        [
+            *(row["name"], row["kind"], row["state"], row["nodes"], row["size"]),
+            *(MARKS[row["capabilities"][name]] for name in names),
+            _cost(row["cost"]),
+        ]
+        for row in rows
+    ]
+    used = {support for row in rows for support in row["capabilities"].values()}
+    meanings = [f"{MARKS[support]} {words}" for support, words in MEANINGS.items() if support in used]
+    notes = sorted({cost["note"] for row in rows if (cost := row["cost"])})
+    return [*columns(head, cells), f"  {', '.join(meanings)}", *(f"  cost: {note}" for note in notes)]
+
+
+def _cost(cost: Cost | None) -> str:
+    return cost_range(cost["least"], cost["most"]) if cost else "-"
+
+
+def nodes(found: Sequence[Node], target: str) -> list[str]:
+    """List the machines of a target with the commands that log in."""
+    if not found:
+        return [f"  {target} has no node now; it gets one when a job is sent"]
+    rows = [
+        [str(place), node.id, node.state, node.run or "-", node.connection or "-"] for place, node in enumerate(found)
+    ]
+    return columns(["", "NODE", "STATE", "RUN", "LOGIN"], rows)
 
 
 def models(found: Sequence[Model]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from console.table import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.plan import Change, Json, Plan
 
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "import": "="}
@@ -19,8 +21,9 @@ AHEAD = {
     "delete": "to delete",
     "import": "to import",
 }
+COMPUTE = "azure-native:machinelearningservices:Compute"
 PRECIOUS = (
-    "azure-native:machinelearningservices:Compute",
+    COMPUTE,
     "azure-native:machinelearningservices:Workspace",
     "azure-native:storage:StorageAccount",
     "azure-native:keyvault:Vault",
@@ -33,14 +36,19 @@ def real(plan: Plan) -> list[Change]:
     return [change for change in plan.differences if not change.component]
 
 
-def lines(plan: Plan) -> list[str]:
-    """Render one line a change and the properties that differ below it; ends in a line that counts."""
+def lines(plan: Plan, notes: Mapping[str, str] | None = None) -> list[str]:
+    """Render one line a change and the properties that differ below it; ends in a line that counts.
+
+    `notes`: more to say of a compute, by its name: its cost, the runs on it.
+    """
     shown = []
     changes = real(plan)
     width = max((len(change.name) for change in changes), default=0)
     for change in changes:
         kind = change.type.rpartition(":")[2]
         how = {"replace": "REPLACES it", "update": "in place"}.get(change.op, "")
+        note = (notes or {}).get(change.name, "") if change.type == COMPUTE else ""
+        how = "; ".join(part for part in (how, note) if part)
         shown.append(f"  {SIGNS[change.op]} {change.name:<{width}}  {kind:<22} {how}".rstrip())
         for item in change.properties:
             forces = "   forces the replacement" if item.replaces else ""
@@ -97,5 +105,9 @@ def value(item: Json) -> str:
     """Show a value in a few words."""
     if item is None:
         return "(none)"
+    if isinstance(item, dict) and list(item) == ["id"]:
+        item = item["id"]
+    if isinstance(item, str) and item.startswith("/subscriptions/"):
+        return "…/" + "/".join(item.split("/")[-2:])  # an ARM id is told by its end
     text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004 - one line of a terminal

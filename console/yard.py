@@ -7,13 +7,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from console import plans
 from runtime.errors import HeldBackError, StoreError
 from runtime.project import Project
 from specs.base import CONFIG_KEY, STACK_NAME
+from specs.checks import examine
 from specs.cloud import disagreement, emulator_variables
 from specs.problems import Problem, SpecError
-from specs.stack import StackSpec, load_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,13 +21,17 @@ if TYPE_CHECKING:
     from console.live import Row
     from engine.operations import Progress
     from engine.plan import Plan
+    from engine.recover import Fact
     from engine.session import Session
     from runtime.events import OnEvent
     from runtime.models import Model
     from runtime.runs import Run
     from runtime.services import Service
+    from specs.checks import Examined
+    from specs.deployed import Deployed
     from specs.job import CommandJob
     from specs.outputs import StackOutputs
+    from specs.stack import StackSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,15 @@ class Yard:
 
     def spec(self, stack: str) -> StackSpec:
         """Read a stack's file. Raises `SpecError`; one that names the stacks there are when it has none."""
+        return self.examined(stack).spec
+
+    def examined(self, stack: str, deployed: Deployed | None = None) -> Examined:
+        """Read a stack's file and what is to be known of it; against what is `deployed`, if that is given.
+
+        Raises:
+            SpecError: the file is bad, or there is none of this name.
+
+        """
         names = self.stack_names()
         if not STACK_NAME.fullmatch(stack):
             message = "a stack's name has letters, digits, _ . and -; rename the file."
@@ -60,7 +72,18 @@ class Yard:
             raise SpecError(
                 [Problem(f"stacks/{stack}.yaml", 0, 0, "--stack", message, given=f'"{stack}"', rule="stack")]
             )
-        return load_stack(self.project.root / "stacks" / f"{stack}.yaml", f"stacks/{stack}.yaml")
+        path = self.project.root / "stacks" / f"{stack}.yaml"
+        return examine(path, f"stacks/{stack}.yaml", deployed=deployed)
+
+    def kept_outputs(self, stack: str) -> StackOutputs | None:
+        """Return what this clone knows to be deployed; asks nobody."""
+        from runtime import outputs
+        from runtime.errors import NotDeployedError
+
+        try:
+            return outputs.load(self.project, stack)
+        except NotDeployedError:
+            return None
 
     def cloud(self, stack: str, spec: StackSpec) -> dict[str, str]:
         """Return what the stack's cloud adds to the environment; starts the emulator for a stack that says so.
@@ -113,50 +136,25 @@ class Yard:
 
         `plan`: what a preview just said, so that it is not asked again.
         """
+        from console import deploying
         from engine import operations
         from engine.errors import EngineError
 
         session, _ = self.session(stack)
         plan = plan or operations.preview(session)
-        self._hold_back(stack, plan, allowed)
+        deploying.hold_back(self, stack, plan, allowed)
+        deploying.make_room(self, stack, plan)
         try:
             done = operations.up(session, on_event=on_event)
         except EngineError as error:
             if "Soft-deleted workspace exists" in error.message and not error.hint:
                 error.hint = (
-                    f"To delete the old one for good: invoke purge --stack {stack}. Then: invoke up --stack {stack}"
+                    f"To take the old one back: the portal, Recently deleted; then: invoke adopt NAME --stack {stack}. "
+                    f"To delete it for good: invoke purge --stack {stack}. Then: invoke up --stack {stack}"
                 )
             raise
         self.keep_outputs(session)
         return done
-
-    def _hold_back(self, stack: str, plan: Plan, allowed: list[str]) -> None:
-        """Refuse a plan that takes runs, models or data along, unless each loss is accepted by name."""
-        lost = plans.lost(plan)
-        if strange := [name for name in allowed if name not in lost]:
-            known = ", ".join(lost) or "nothing"
-            raise HeldBackError(f"{', '.join(strange)} would not be lost; this plan loses {known}. Nothing was done.")
-        held = [name for name in lost if name not in allowed]
-        if not held:
-            return
-        active = self.active(held)
-        words = " and ".join(
-            f"{op} {', '.join(names)}"
-            for op in ("delete", "replace")
-            if (names := [name for name in held if lost[name] == op])
-        )
-        flags = " ".join(f"--allow-{lost[name]} {name}" for name in lost)
-        shown = "\n".join(plans.lines(plan))
-        runs = f"\n  active there: {', '.join(active)}" if active else ""
-        accept = f"to accept it: invoke up --stack {stack} {flags}"
-        raise HeldBackError(f"this would {words}. Nothing was done.\n{shown}{runs}\n  {accept}")
-
-    def active(self, targets: list[str]) -> list[str]:
-        """Name the runs that go on on some targets, as far as this clone knows."""
-        from runtime.runs import list_runs
-
-        known = list_runs(self.project, refreshed=False)
-        return [run.id for run in known if run.target in targets and not run.terminal]
 
     def refresh(self, stack: str, *, preview_only: bool, on_event: Callable[[Progress], None] | None = None) -> Plan:
         """Compare state with the cloud; adopt what differs unless `preview_only`."""
@@ -180,15 +178,20 @@ class Yard:
 
         What is in the emulator is always purged: nobody recovers from it, and its names should be free.
         """
-        from console import purging
+        from console import deploying, purging
         from engine import operations
         from runtime import outputs
         from runtime.control_plane import connect
 
         session, spec = self.session(stack)
-        known = self.deployed(stack) if purge or spec.cloud == "emulator" else None
+        known = self.deployed(stack)
         if known:
-            purging.for_good(connect(known.cloud, self.project), known)
+            plane = connect(known.cloud, self.project)
+            deploying.detach(plane, known, known.targets)
+            if purge or spec.cloud == "emulator":
+                purging.for_good(plane, known)
+            else:
+                purging.remember(self.project, known)
         plan = operations.destroy(session, on_event=on_event)
         outputs.forget(self.project, stack)
         return plan
@@ -228,9 +231,11 @@ class Yard:
         return found
 
     def _outdated(self, stack: str) -> bool:
-        state = self.project.data / "pulumi" / ".pulumi" / "stacks" / "trainyard" / f"{stack}.json"
+        # One folder, named as the project is in Pulumi.yaml; a renamed project has two.
+        states = (self.project.data / "pulumi" / ".pulumi" / "stacks").glob(f"*/{stack}.json")
+        written = max((state.stat().st_mtime_ns for state in states), default=None)
         kept = self.project.outputs_file(stack)
-        return state.exists() and (not kept.exists() or kept.stat().st_mtime_ns < state.stat().st_mtime_ns)
+        return written is not None and (not kept.exists() or kept.stat().st_mtime_ns < written)
 
     def variables(self, stack: str) -> dict[str, str]:
         """Return what plain pulumi, az and the SDKs need to see a stack's cloud and state: what differs from here."""
@@ -343,9 +348,8 @@ class Yard:
 
         return serving.start(self.project, Path(file), self.deployed(stack), tuple(trust), say)
 
-    def unlock(self, stack: str) -> list[str]:
-        """Take away what a killed engine left: its lock, once its holder is proven dead, and its orphans."""
-        from engine import operations
+    def recover(self, stack: str) -> list[Fact]:
+        """Put right what a killed engine, provider or emulator left of a stack; nothing to say when it is fine."""
+        from console import recovering
 
-        session, _ = self.session(stack)
-        return operations.unlock(session)
+        return recovering.recovered(self, stack)

@@ -73,6 +73,8 @@ def build(home: Path, port: int, transitions: str) -> Cloud:
     from emulator import arm, tls
     from emulator.cloud import Cloud
     from emulator.clusters import Clusters
+    from emulator.instances import Instances
+    from emulator.ssh import Servers
     from emulator.state import State
 
     tls.ensure(home)
@@ -81,8 +83,10 @@ def build(home: Path, port: int, transitions: str) -> Cloud:
         home, state, f"https://localhost:{port}", homes.secret(home), endpoint.cache_folder() / "environments"
     )
     cloud.transitions = "time" if transitions == "time" else "immediate"
+    cloud.ssh = Servers(home)
     arm.resume(cloud)
     cloud.clusters = Clusters(cloud)
+    cloud.instances = Instances(cloud)
     return cloud
 
 
@@ -106,8 +110,13 @@ def _run(cloud: Cloud, sockets: Sequence[socket.socket]) -> None:
         timeout_graceful_shutdown=2,
         server_header=False,
     )
+    if cloud.ssh is not None:
+        cloud.ssh.sweep(lambda name: not name.startswith("/subscriptions/") or cloud.state.get(name) is not None)
+        cloud.ssh.resume()
     if cloud.clusters is not None:
         cloud.clusters.start()
+    if cloud.instances is not None:
+        cloud.instances.start()
     endpoint.write(cloud.home)
     server = uvicorn.Server(config)
     threading.Thread(target=_watch, args=(cloud.home, server), daemon=True).start()
@@ -117,8 +126,12 @@ def _run(cloud: Cloud, sockets: Sequence[socket.socket]) -> None:
     try:
         server.run(sockets=list(sockets))
     finally:
+        if cloud.instances is not None:
+            cloud.instances.stop()
         if cloud.clusters is not None:
             cloud.clusters.stop()
+        if cloud.ssh is not None:
+            cloud.ssh.close()
         cloud.state.close()
 
 

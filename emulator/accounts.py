@@ -32,6 +32,8 @@ class Account:
     name: str
     shared_key: bool
     """False when `allowSharedKeyAccess` is: keys and what they signed are refused then."""
+    public: bool = True
+    """False when the account's network lets nobody in from here."""
 
     def container_id(self, container: str) -> str:
         """Return the ARM id of one of its containers."""
@@ -58,7 +60,9 @@ def by_id(cloud: Cloud, id_: str) -> Account | None:
         return None
     properties = ml.obj(document.get("properties"))
     allowed = properties.get("allowSharedKeyAccess") is not False
-    return Account(ml.text(document["id"]), ml.text(document["name"]), allowed)
+    closed = properties.get("publicNetworkAccess") in {"Disabled", "SecuredByPerimeter"}
+    denied = ml.obj(properties.get("networkAcls")).get("defaultAction") == "Deny"
+    return Account(ml.text(document["id"]), ml.text(document["name"]), allowed, public=not closed and not denied)
 
 
 def keys(cloud: Cloud, account: Account) -> tuple[str, str]:

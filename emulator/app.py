@@ -18,7 +18,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
-from emulator import arm, health, login, operations
+from emulator import arm, health, login, operations, prices
 from emulator.blob import path_for
 from emulator.constants import SUBSCRIPTION_ID
 from emulator.resources import resource_group, role_assignment
@@ -41,7 +41,7 @@ log = logging.getLogger("emulator")
 
 def all_routes() -> list[Route]:
     """Return the whole table, more exact rows first."""
-    rows = [*health.routes(), *login.routes(), *operations.routes(), *resource_group.routes()]
+    rows = [*health.routes(), *prices.routes(), *login.routes(), *operations.routes(), *resource_group.routes()]
     rows += _data_plane()
     return [*rows, *role_assignment.routes(), *arm.routes()]
 

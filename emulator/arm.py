@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from emulator import arm_common, operations
+from emulator import arm_common, ml, operations
 from emulator.arm_common import apply, erase, locate
 from emulator.resources.base import Write
 from emulator.routing import Answer, Route
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from emulator.resources.base import Document, Type
     from emulator.routing import Call, Json
 
+BEGUN = {"Creating": "create", "Updating": "update", "Deleting": "delete"}
+"""What a write or delete puts before it has recorded its operation, and that operation's verb."""
 GROUP = "/subscriptions/{sub}/resourceGroups/{rg}"
 
 
@@ -34,8 +36,16 @@ def routes() -> list[Route]:
 
 
 def resume(cloud: Cloud) -> int:
-    """Finish what a dead process had accepted."""
-    return operations.resume(cloud, finish)
+    """Finish what a dead process had accepted, or was about to: no resource stays between two states for ever.
+
+    Returns how many operations were finished.
+    """
+    finished = operations.resume(cloud, finish)
+    for key, document in cloud.state.all("arm"):
+        state = ml.text(ml.obj(document.get("properties")).get("provisioningState"))
+        if state in BEGUN:
+            finish(cloud, key, BEGUN[state])
+    return finished
 
 
 def finish(cloud: Cloud, id_: str, verb: str) -> None:

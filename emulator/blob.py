@@ -83,6 +83,8 @@ def _target(call: Call) -> Target:
     account = accounts.named(call.cloud, call.args["account"])
     if account is None:
         raise Refusal(404, "ResourceNotFound", f"The storage account '{call.args['account']}' does not exist.")
+    if not account.public:  # "Configure Azure Storage firewalls and virtual networks": this machine is in no network
+        raise Refusal(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")
     return Target(account, call.args.get("container", ""), call.args.get("blob", ""))
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from emulator.clusters import Clusters
+    from emulator.instances import Instances
+    from emulator.ssh import Servers
     from emulator.state import State
 
 Transitions: TypeAlias = Literal["immediate", "manual", "time"]
@@ -32,3 +34,7 @@ class Cloud:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     clusters: Clusters | None = None
     """Set by the server before the first request: runs jobs, scales nodes."""
+    ssh: Servers | None = None
+    """Set by the server likewise: the SSH servers of nodes, instances and virtual machines."""
+    instances: Instances | None = None
+    """Set by the server likewise: switches compute instances by their timetables and when they are idle."""

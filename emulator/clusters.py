@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from emulator import blobstore, durations, jobrecords, ml, runs, scheduler
+from emulator import blobstore, durations, jobrecords, ml, nodedoors, runs, scheduler
 from emulator.machines import Fleet, Machine
 from emulator.resources import ml_compute
 from emulator.scheduler import Allocate, Assign, Pool, Ready, Release, Waiting
@@ -74,6 +74,7 @@ class Clusters:
             for machine in self._fleet.all():
                 if machine.state != "running":
                     self._fleet.remove(machine)
+            nodedoors.sync(self._cloud, self._fleet.all())
 
     def kick(self) -> None:
         """Look now."""
@@ -93,7 +94,7 @@ class Clusters:
 
     def nodes(self, compute_id: str) -> list[dict[str, Json]]:
         """List a cluster's nodes as `listNodes` answers them."""
-        return [machine.answer() for machine in self._fleet.of(compute_id)]
+        return [nodedoors.answer(self._cloud, machine) for machine in self._fleet.of(compute_id)]
 
     def counts(self, compute_id: str) -> dict[str, Json]:
         """Return the read-only part of a cluster's properties (AmlComputeProperties, api-version 2025-12-01)."""
@@ -127,6 +128,7 @@ class Clusters:
                 if machine.job_id is not None:  # its record may have gone with the workspace
                     runs.kill(machine.run_dir(machine.job_id.rpartition("/")[2]))
                 self._fleet.remove(machine)
+            nodedoors.sync(self._cloud, self._fleet.all())
         self.kick()
 
     def evict(self, compute_id: str) -> str | None:
@@ -146,6 +148,7 @@ class Clusters:
                 self._lose(record, "NodePreempted", text)
             self._fleet.kill(machine)
             self._fleet.change(machine.node_id, "preempted", self._cloud.now())
+            nodedoors.sync(self._cloud, self._fleet.all())
         self.kick()
         return machine.node_id
 
@@ -165,6 +168,7 @@ class Clusters:
             pools = self._pools(records)
             for action in scheduler.plan(self._cloud.now(), pools, self._nodes(), self._waiting(records)):
                 self._do(action)
+            nodedoors.sync(self._cloud, self._fleet.all())
             if any(machine.state == "running" for machine in self._fleet.all()):
                 return POLL
             if not self._fleet.all():

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "HomeError", "ensure", "find", "stop"]
 
+PROVIDER = "provider.lock"
+MODULES = {"lock": "emulator", PROVIDER: "emulator.provider"}
+"""What holds which lock while it lives."""
 START_S = 60.0
 """A cold start on a busy machine; half a second is usual."""
 STOP_S = 10.0
@@ -53,15 +56,7 @@ def ensure(home: Path) -> Endpoint:
         found = find(home)
         if found is not None:
             return found
-        ports = homes.ports(home)
-        started = {
-            "lock": _start(home, "lock", "emulator", "--home", str(home)),
-            "provider.lock": _start(
-                home, "provider.lock", "emulator.provider", "--home", str(home), "--port", str(ports.provider)
-            ),
-        }
-        if (provider := started["provider.lock"]) is not None:
-            homes.write(home / "provider.json", homes.described(provider))
+        started = {lock: _start(home, lock) for lock in MODULES}
         try:
             _wait(home, started)
         except HomeError:
@@ -93,10 +88,14 @@ def stop(home: Path) -> bool:
     return any(ended)
 
 
-def _start(home: Path, lock: str, module: str, *arguments: str) -> Identity | None:
-    """Start a module detached unless the holder of its lock lives; return who was started."""
+def _start(home: Path, lock: str) -> Identity | None:
+    """Start the module of a lock detached unless the lock's holder lives; return who was started."""
     if processes.is_locked(home / lock):
         return None
+    module = MODULES[lock]
+    arguments = ["--home", str(home)]
+    if lock == PROVIDER:
+        arguments += ["--port", str(homes.ports(home).provider)]
     log = home / f"{module}.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -111,7 +110,12 @@ def _start(home: Path, lock: str, module: str, *arguments: str) -> Identity | No
     )
     if done.returncode != 0:
         raise HomeError(f"Could not start python -m {module}: {done.stderr.strip()}")
-    return processes.identity(int(done.stdout))
+    process = processes.identity(int(done.stdout))
+    if process is None:
+        raise _ended(home, lock)
+    if lock == PROVIDER:
+        homes.write(home / "provider.json", homes.described(process))
+    return process
 
 
 def _environment(inherited: Mapping[str, str], target: Endpoint | None) -> dict[str, str]:
@@ -125,20 +129,29 @@ def _environment(inherited: Mapping[str, str], target: Endpoint | None) -> dict[
     return {**kept, **{key: value for key, value in own.items() if key.startswith("ARM_")}}
 
 
-def _wait(home: Path, started: Mapping[str, Identity | None]) -> None:
-    """Wait until both answer. Raises `HomeError` when one of them ended or takes too long."""
+def _wait(home: Path, started: dict[str, Identity | None]) -> None:
+    """Wait until both answer. Raises `HomeError` when one of them ended or takes too long.
+
+    A killed process can hold its lock for a moment more: one that was taken for alive is started once its lock is free.
+    """
     deadline = time.monotonic() + START_S
     while not (_server_answers(home) and _provider_answers(home)):
         for lock, process in started.items():
-            if process is not None and not processes.is_alive(process) and not processes.is_locked(home / lock):
-                module = "emulator" if lock == "lock" else "emulator.provider"
-                log = home / f"{module}.log"
-                lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-                said = lines[-1] if lines else "without a word"
-                raise HomeError(f"The process python -m {module} ended while starting: {said} (log: {log})")
+            if process is None:
+                started[lock] = _start(home, lock)
+            elif not processes.is_alive(process) and not processes.is_locked(home / lock):
+                raise _ended(home, lock)
         if time.monotonic() > deadline:
             raise HomeError(f"The emulator did not answer within {START_S:.0f} s; its logs are in {home}.")
         time.sleep(POLL_S)
+
+
+def _ended(home: Path, lock: str) -> HomeError:
+    """Say that a process ended while it started, in its own last words."""
+    log = home / f"{MODULES[lock]}.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    said = lines[-1] if lines else "without a word"
+    return HomeError(f"The process python -m {MODULES[lock]} ended while starting: {said} (log: {log})")
 
 
 def _server_answers(home: Path) -> bool:

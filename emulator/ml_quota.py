@@ -1,31 +1,35 @@
-"""Cores: what the subscription may use of each VM family in a region, and how many nodes that leaves a cluster.
+"""Cores: who uses how many of each VM family in a region, and how many nodes that leaves a cluster.
 
-Plays VirtualMachineSizes_List, Usages_List and Quotas_List (2025-12-01). The limits are those of a subscription that
-has never asked for more ("Manage and increase quotas and limits", 2026-01): 300 dedicated cores a region, 100 of each
-ordinary family, none of GPU and specialised families, and 100 low-priority cores that all families share.
+Plays VirtualMachineSizes_List, Usages_List and Quotas_List (2025-12-01), with the rows that the service was recorded to
+answer (azure-powershell, Get-AzMLServiceUsage and Get-AzMLServiceVMSize recordings, 2025-11). The limits are in
+`ml_limits`. An instance counts as a cluster of one node, stopped or not: "Stopping the compute instance doesn't release
+quota" (azure-docs concept-compute-instance).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator import arm_common, ml
+from emulator import ml, ml_limits
 from emulator.constants import SUBSCRIPTION_ID
+from emulator.ml_limits import LOCATION, PROVIDER
 from emulator.resources.base import place
 from emulator.routing import Answer, Refusal, Route
-from emulator.vm_sizes import Size, family_key, sizes
+from emulator.vm_sizes import AML_SOURCES, Size, family_key, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     from emulator.resources.base import Document
     from emulator.routing import Call, Json
     from emulator.state import State
 
-PROVIDER = "Microsoft.MachineLearningServices"
-LOCATION = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/locations/{location}"
 COMPUTES = f"{PROVIDER}/workspaces/computes".lower()
-TOTAL_DEDICATED, FAMILY_DEDICATED, TOTAL_LOW_PRIORITY, TOTAL_CLUSTERS = 300, 100, 100, 500
+PRICED_IN = "eastus"
+"""Where the catalogue's prices are from."""
+OTHER_KINDS = {"aml2025-mir": "MIR", "aml2025-spark": "AmlSpark"}
+"""Sizes that are offered for online endpoints or Spark alone."""
 
 
 def routes() -> list[Route]:
@@ -34,43 +38,63 @@ def routes() -> list[Route]:
         Route("GET", f"{LOCATION}/vmSizes", _vm_sizes),
         Route("GET", f"{LOCATION}/usages", _usages),
         Route("GET", f"{LOCATION}/quotas", _quotas),
+        *ml_limits.routes(),
     ]
 
 
 def allowed_nodes(state: State, compute: Document, running: Mapping[str, int] | None) -> int:
-    """Return how many nodes a cluster may have beside what the others have (their minimum when not told)."""
+    """Return how many nodes a compute may have beside what the others have (their minimum when not told)."""
     properties = ml.obj(compute["properties"])
     settings = ml.obj(properties["properties"])
     size = sizes().get(ml.text(settings.get("vmSize")).lower())
     if size is None:
         return 0
-    location = place(properties["computeLocation"])
-    family_used = total_used = 0
+    location, mine = place(properties["computeLocation"]), ml.text(compute["id"]).lower()
     low_priority = settings.get("vmPriority") == "LowPriority"
-    for other, other_size, nodes in _clusters(state, location, running):
-        if ml.text(other["id"]).lower() == ml.text(compute["id"]).lower() or _low(other) != low_priority:
+    workspace = mine.rpartition("/computes/")[0]
+    total = in_family = in_workspace = 0
+    for other, other_size, nodes in _computes(state, location, running):
+        id_ = ml.text(other["id"]).lower()
+        if id_ == mine or _low(other) != low_priority:
             continue
-        total_used += nodes * other_size.vcpus
+        cores = nodes * other_size.vcpus
+        total += cores
         if family_key(other_size.family) == family_key(size.family):
-            family_used += nodes * other_size.vcpus
+            in_family += cores
+            in_workspace += cores if id_.startswith(f"{workspace}/") else 0
     if low_priority:
-        return max(0, TOTAL_LOW_PRIORITY - total_used) // size.vcpus
-    return max(0, min(family_limit(size) - family_used, TOTAL_DEDICATED - total_used)) // size.vcpus
-
-
-def family_limit(size: Size) -> int:
-    """Return the dedicated cores that a size's family may use in a region."""
-    return 0 if size.on_request else FAMILY_DEDICATED
+        return max(0, ml_limits.total(state, location, "TotalLowPriorityCores") - total) // size.vcpus
+    room = [
+        ml_limits.family(state, location, size) - in_family,
+        ml_limits.total(state, location, "TotalDedicatedCores") - total,
+    ]
+    given = ml_limits.workspace_family(state, workspace, family_key(size.family))
+    if given is not None:
+        room.append(given - in_workspace)
+    return max(0, min(room)) // size.vcpus
 
 
 def refuse_one_more(state: State, location: str) -> None:
     """Refuse a compute beyond the region's limit. Raises `Refusal` 400."""
-    if sum(1 for _ in _clusters(state, place(location), None)) >= TOTAL_CLUSTERS:
-        message = f"The limit of {TOTAL_CLUSTERS} computes in the region '{location}' is reached."
+    most = ml_limits.total(state, place(location), "TotalClusters")
+    if sum(1 for _ in _computes(state, place(location), None)) >= most:
+        message = f"The limit of {most} computes in the region '{location}' is reached."
         raise Refusal(400, "ClusterCountExceedsQuota", message)
 
 
-def _clusters(state: State, location: str, running: Mapping[str, int] | None) -> list[tuple[Document, Size, int]]:
+def least_cores(state: State, location: str, workspace_id: str, family: str) -> int:
+    """Return the dedicated cores of a family that a workspace's computes have at the least."""
+    below = f"{workspace_id.lower()}/"
+    return sum(
+        nodes * size.vcpus
+        for document, size, nodes in _computes(state, location, None)
+        if ml.text(document["id"]).lower().startswith(below) and not _low(document)
+        if family_key(size.family) == family
+    )
+
+
+def _computes(state: State, location: str, running: Mapping[str, int] | None) -> list[tuple[Document, Size, int]]:
+    """List the computes that use cores in a region, each with its size and how many nodes count."""
     found = []
     for key, document in state.all("arm"):
         if ml.text(document.get("type")).lower() != COMPUTES:
@@ -82,7 +106,7 @@ def _clusters(state: State, location: str, running: Mapping[str, int] | None) ->
             continue
         least = ml.obj(settings.get("scaleSettings")).get("minNodeCount")
         nodes = running.get(key, 0) if running is not None else least if isinstance(least, int) else 0
-        found.append((document, size, nodes))
+        found.append((document, size, 1 if properties.get("computeType") == "ComputeInstance" else nodes))
     return found
 
 
@@ -90,111 +114,126 @@ def _low(compute: Document) -> bool:
     return ml.obj(ml.obj(compute["properties"])["properties"]).get("vmPriority") == "LowPriority"
 
 
-def _location(call: Call) -> str:
-    arm_common.known_location(call.args["location"], COMPUTES)
-    return place(call.args["location"])
-
-
 def _vm_sizes(call: Call) -> Answer:
-    """Play VirtualMachineSizes_List: what clusters or instances can use there today."""
-    location, today = _location(call), call.cloud.now().date()
+    """Play VirtualMachineSizes_List: every size that some compute can use there today."""
+    location, today = ml_limits.region(call), call.cloud.now().date()
     value: list[Json] = []
     for size in sizes().values():
-        if size.for_clusters(today) and size.in_location(location):
-            kinds: list[Json] = ["AmlCompute", *(["ComputeInstance"] if size.compute_instance else [])]
-            value.append(
-                {
-                    "name": size.name,
-                    "family": size.family,
-                    "vCPUs": size.vcpus,
-                    "gpus": int(size.gpus),
-                    "osVhdSizeMB": 1047552,
-                    "maxResourceVolumeMB": int(size.temp_disk_gib * 1024),
-                    "memoryGB": size.memory_gib,
-                    "lowPriorityCapable": size.low_priority,
-                    "premiumIO": "s" in size.name.rpartition("_v")[0].rpartition("_")[2].lower(),
-                    "supportedComputeTypes": kinds,
-                }
-            )
-    return Answer(200, {"value": value})
+        kinds = _kinds(size, today)
+        if kinds and size.in_location(location):
+            value.append(_size_row(size, kinds, priced=location == PRICED_IN))
+    # azure-mgmt 1.0 (api-version 2020-08-01) reads the list under its first name.
+    name = "amlCompute" if call.query.get("api-version", "") < "2021" else "value"
+    return Answer(200, {name: value})
 
 
-def _used(call: Call, location: str) -> tuple[dict[str, int], int, int, int]:
-    """Return the cores by family, the dedicated total, the low-priority total and the number of clusters."""
+def _kinds(size: Size, today: date) -> list[Json]:
+    """Return the compute types that have the size, in the service's words."""
+    if size.source in AML_SOURCES and size.for_clusters(today):
+        return ["AmlCompute", *(["ComputeInstance"] if size.compute_instance else [])]
+    alive = size.retired_on is None or size.retired_on > today
+    return [OTHER_KINDS[size.source]] if size.source in OTHER_KINDS and alive else []
+
+
+def _size_row(size: Size, kinds: list[Json], *, priced: bool) -> Document:
+    row: Document = {
+        "name": size.name,
+        "family": size.family,
+        "vCPUs": size.vcpus,
+        "gpus": int(size.gpus),
+        "osVhdSizeMB": 1047552,
+        "maxResourceVolumeMB": int(size.temp_disk_gib * 1024),
+        "memoryGB": size.memory_gib,
+        "lowPriorityCapable": size.low_priority,
+        "premiumIO": "s" in size.name.rpartition("_v")[0].rpartition("_")[2].lower(),
+        "supportsIB": size.rdma,
+        "supportedComputeTypes": kinds,
+    }
+    prices: list[Json] = [
+        {"retailPrice": price, "osType": "Linux", "vmTier": tier}
+        for price, tier in ((size.price, "Standard"), (size.low_priority_price, "LowPriority"))
+        if price is not None
+    ]
+    if priced and prices:
+        row["estimatedVMPrices"] = {"billingCurrency": "USD", "unitOfMeasure": "OneHour", "values": prices}
+    return row
+
+
+def _used(call: Call, location: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the cores in use by family, and the three totals by name."""
     running = {}
     state = call.cloud.state
-    for document, _, _ in _clusters(state, location, None):
+    for document, _, _ in _computes(state, location, None):
         id_ = str(document["id"])
         now = call.cloud.clusters.counts(id_).get("currentNodeCount") if call.cloud.clusters is not None else 0
         running[id_.lower()] = now if isinstance(now, int) else 0
     families: dict[str, int] = {}
-    dedicated = low = count = 0
-    for document, size, nodes in _clusters(state, location, running):
-        count += 1
+    totals = dict.fromkeys(ml_limits.FIRST, 0)
+    for document, size, nodes in _computes(state, location, running):
+        totals["TotalClusters"] += 1
         if _low(document):
-            low += nodes * size.vcpus
+            totals["TotalLowPriorityCores"] += nodes * size.vcpus
         else:
-            dedicated += nodes * size.vcpus
+            totals["TotalDedicatedCores"] += nodes * size.vcpus
             families[family_key(size.family)] = families.get(family_key(size.family), 0) + nodes * size.vcpus
-    return families, dedicated, low, count
+    return families, totals
 
 
 def _usages(call: Call) -> Answer:
     """Play Usages_List: the totals, then a row a family; a family's low-priority row has the limit -1."""
-    location = _location(call)
-    families, dedicated, low, count = _used(call, location)
-    totals = (
-        ("TotalClusters", "Total Clusters", count, TOTAL_CLUSTERS),
-        ("TotalDedicatedCores", "Total Cluster Dedicated Regional vCPUs", dedicated, TOTAL_DEDICATED),
-        ("TotalLowPriorityCores", "Total Cluster Low Priority Regional vCPUs", low, TOTAL_LOW_PRIORITY),
-    )
+    location, state = ml_limits.region(call), call.cloud.state
+    families, totals = _used(call, location)
+    words = {
+        "TotalClusters": "Total Clusters",
+        "TotalDedicatedCores": "Total Cluster Dedicated Regional vCPUs",
+        "TotalLowPriorityCores": "Total Cluster Low Priority Regional vCPUs",
+    }
     rows = [
-        _row(location, name, shown, f"{PROVIDER}/{name[0].lower()}{name[1:]}/usages", (used, limit))
-        for name, shown, used, limit in totals
+        _row(
+            location,
+            (name, words[name]),
+            f"{PROVIDER}/{name[0].lower()}{name[1:]}/usages",
+            (used, ml_limits.total(state, location, name)),
+        )
+        for name, used in totals.items()
     ]
     kind = f"{PROVIDER}/vmFamily"
-    for size in _one_a_family(location):
-        figures = families.get(family_key(size.family), 0), family_limit(size)
-        shown = f"{_shown(size.family)} Cluster"
-        rows.append(_row(location, size.family, f"{shown} Dedicated vCPUs", f"{kind}/dedicatedCores/usages", figures))
-        rows.append(
-            _row(location, size.family, f"{shown} LowPriority vCPUs", f"{kind}/lowPriorityCores/usages", (0, -1))
-        )
+    for key, size in ml_limits.one_a_family(location).items():
+        figures = families.get(key, 0), ml_limits.family(state, location, size)
+        shown = f"{ml_limits.shown(size.family)} Cluster"
+        rows.append(_row(location, (size.family, f"{shown} Dedicated vCPUs"), f"{kind}/dedicatedCores/usages", figures))
+        low = (size.family, f"{shown} LowPriority vCPUs")
+        rows.append(_row(location, low, f"{kind}/lowPriorityCores/usages", (0, -1)))
     return Answer(200, {"value": [*rows]})
 
 
 def _quotas(call: Call) -> Answer:
-    """Play Quotas_List: the families' limits."""
-    location = _location(call)
+    """Play Quotas_List: the families' limits, then what workspaces were given of them (Quota/list.json)."""
+    location, state = ml_limits.region(call), call.cloud.state
     value: list[Json] = []
-    for size in _one_a_family(location):
-        shown = f"{_shown(size.family)} Cluster Dedicated vCPUs"
-        row = _row(location, size.family, shown, f"{PROVIDER}/vmFamily/quotas", (0, family_limit(size)))
+    for size in ml_limits.one_a_family(location).values():
+        names = (size.family, f"{ml_limits.shown(size.family)} Cluster Dedicated vCPUs")
+        limit = ml_limits.family(state, location, size)
+        row = _row(location, names, f"{PROVIDER}/vmFamily/quotas", (0, limit))
         del row["currentValue"]
         value.append(row)
+    for _, given in state.all(ml_limits.KIND, "/subscriptions/"):
+        workspace = state.get(ml.text(given["id"]).partition("/quotas/")[0]) or {}
+        if place(workspace.get("location")) == location:
+            name = f"{ml_limits.shown(ml.text(given['family']))} Cluster Dedicated vCPUs"
+            names_: Document = {"value": name, "localizedValue": name}
+            kind = f"{PROVIDER}/workspaces/quotas"
+            value.append({"id": given["id"], "type": kind, "unit": "Count", "limit": given["limit"], "name": names_})
     return Answer(200, {"value": value})
 
 
-def _one_a_family(location: str) -> list[Size]:
-    found: dict[str, Size] = {}
-    for size in sizes().values():
-        if size.in_location(location):
-            found.setdefault(family_key(size.family), size)
-    return list(found.values())
-
-
-def _shown(family: str) -> str:
-    plain = family.removeprefix("standard").removeprefix("Standard").removesuffix("Family").strip()
-    return f"Standard {plain} Family"
-
-
-def _row(location: str, name: str, shown: str, kind: str, figures: tuple[int, int]) -> Document:
+def _row(location: str, names: tuple[str, str], kind: str, figures: tuple[int, int]) -> Document:
     base = LOCATION.format(sub=SUBSCRIPTION_ID, location=location)
     return {
-        "id": f"{base}/{kind.partition('/')[2]}/{name.replace(' ', '_')}",
+        "id": f"{base}/{kind.partition('/')[2]}/{names[0].replace(' ', '_')}",
         "type": kind,
         "unit": "Count",
         "currentValue": figures[0],
         "limit": figures[1],
-        "name": {"value": name, "localizedValue": shown},
+        "name": {"value": names[0], "localizedValue": names[1]},
     }

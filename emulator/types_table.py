@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 
 from emulator.resources import (
     app_insights,
+    container_registry,
     key_vault,
     log_analytics,
     ml_compute,
     ml_workspace,
+    network_interface,
     network_security_group,
+    outbound_rule,
+    private_dns_zone,
+    private_endpoint,
+    public_ip_address,
     storage_account,
     user_assigned_identity,
+    virtual_machine,
     virtual_network,
 )
 
@@ -25,11 +32,20 @@ TYPES: tuple[Type, ...] = (
     key_vault.TYPE,
     log_analytics.TYPE,
     app_insights.TYPE,
+    container_registry.TYPE,
     user_assigned_identity.TYPE,
     network_security_group.TYPE,
     virtual_network.TYPE,
     virtual_network.SUBNET,
+    public_ip_address.TYPE,
+    network_interface.TYPE,
+    private_dns_zone.TYPE,
+    private_dns_zone.LINKS_TYPE,
+    virtual_machine.TYPE,
     ml_workspace.TYPE,
+    outbound_rule.TYPE,
+    private_endpoint.TYPE,
+    private_dns_zone.GROUP_TYPE,
     ml_compute.TYPE,
 )
 BY_NAME = {kind.name.lower(): kind for kind in TYPES}

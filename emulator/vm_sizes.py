@@ -45,6 +45,10 @@ class Size:
     retired_on: date | None
     successor: str
     source: str
+    rdma: bool
+    price: float | None
+    """US dollars an hour, Linux, eastus; None where nobody published one."""
+    low_priority_price: float | None
 
     def in_location(self, location: str) -> bool:
         """Say whether the region has the size."""
@@ -82,4 +86,7 @@ def _size(row: dict[str, str]) -> Size:
         retired_on=date.fromisoformat(row["retired_on"]) if row["retired_on"] else None,
         successor=row["successor"],
         source=row["source"],
+        rdma=row["rdma"] == "yes",
+        price=float(row["price_usd_hour_eastus_linux"]) if row["price_usd_hour_eastus_linux"] else None,
+        low_priority_price=float(row["low_priority_usd_hour"]) if row["low_priority_usd_hour"] else None,
     )

@@ -33,6 +33,9 @@ NO_PLUGIN = re.compile(
 )
 """v3.255.0 pkg/resource/plugin and sdk workspace: it could not be downloaded, or downloading is switched off."""
 SLEEPING = re.compile(r'Status=0 Code="Unreachable"|did not begin responding to RPC connections')
+DIED = re.compile(r"error reading from server: (?:EOF|\S.*connection reset)|transport is closing")
+"""What gRPC says of a provider whose process ended under an operation: grpc-go, internal/transport."""
+TORN = re.compile(r"(?:failed to load checkpoint|reading history file \S+): EOF")
 TAKEN = "cannot create already existing resource"
 """The vendor's provider and the emulator's say it, where a PUT would have taken over what is there."""
 
@@ -97,11 +100,17 @@ def advised(stack: str, message: str) -> EngineError:
         )
     if TAKEN in message:
         hints.append(
-            "It is not in this stack's state: another stack or somebody else owns it. "
-            f"Choose another resource_group or name in stacks/{stack}.yaml."
+            "It is not in this stack's state. "
+            f"If an `up` of this stack was killed: invoke recover --stack {stack}. "
+            "Else another stack or somebody else owns it. To take over a workspace or "
+            f"compute: invoke adopt NAME --stack {stack}. Else choose another name in stacks/{stack}.yaml."
         )
     if SLEEPING.search(message):
-        hints.append("The emulator does not answer: invoke emulator.start, then type it again.")
+        hints.append(f"The emulator does not answer: invoke recover --stack {stack}, then type it again.")
+    if TORN.search(message):
+        hints.append(f"A killed engine left a torn file: invoke recover --stack {stack}, then type it again.")
+    if DIED.search(message):
+        hints.append(f"The provider died in the middle: invoke recover --stack {stack}, then type it again.")
     return EngineError(message, "\n  ".join(hints))
 
 

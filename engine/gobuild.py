@@ -1,4 +1,4 @@
-"""The third way to an engine: Go builds it from the module proxy, from two pinned modules kept beside this file.
+"""The third way to an engine: Go builds it from the module proxy, from pinned modules kept beside this file.
 
 For machines where only package registries are reachable. The modules' go.sum pins every byte. Sources go to a folder
 of the cache that is removed afterwards (1.6 GB), so nothing is left in ~/go; compiled packages stay in Go's own cache,
@@ -30,6 +30,7 @@ SDK = "github.com/pulumi/pulumi/sdk/v3"
 ENGINE_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 HOST_PACKAGE = f"{SDK}/python/cmd/pulumi-language-python"
 HELPER = "python/cmd/pulumi-language-python-exec"
+YAML_PACKAGE = "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml"
 STALLED_S = 600
 """A build that says nothing for so long is stuck: linking the engine, its longest silence, takes under a minute."""
 TELL_S = 1.0
@@ -52,12 +53,33 @@ def build(version: str, staging: Path, home: Path, progress: Callable[[str], Non
     with log.open("w", encoding="utf-8") as words:
         for folder, package, flags in (("pulumi", ENGINE_PACKAGE, stamp), ("language-python", HOST_PACKAGE, "-s -w")):
             step = Step(f"building {package.rpartition('/')[2]}", progress, words)
-            argv = ["go", "build", "-mod=readonly", "-trimpath", "-v", "-ldflags", flags, "-o", target, package]
-            step.run(argv, MODULES / folder, environment)
+            step.run(compiling(package, flags, target), MODULES / folder, environment)
         helper = staging / "bin" / Path(HELPER).name
         shutil.copyfile(module_folder(environment, words) / HELPER, helper)
         helper.chmod(0o755)
     shutil.rmtree(sources, ignore_errors=True)
+
+
+def build_yaml_host(version: str, staging: Path, home: Path, progress: Callable[[str], None]) -> None:
+    """Build the language host for programs in Pulumi YAML into `staging/bin`. Blocks for about a minute.
+
+    Raises:
+        EngineError: no Go, or the build failed; the log in `home` has Go's words.
+
+    """
+    if shutil.which("go") is None:
+        raise EngineError("no `go` on PATH")
+    sources = home / "go-modules-yaml"
+    with (home / f"build-yaml-{version}.log").open("w", encoding="utf-8") as words:
+        step = Step("building pulumi-language-yaml", progress, words)
+        argv = compiling(YAML_PACKAGE, "-s -w", f"{staging / 'bin'}{os.sep}")
+        step.run(argv, MODULES / "language-yaml", go_environment(os.environ, sources))
+    shutil.rmtree(sources, ignore_errors=True)
+
+
+def compiling(package: str, flags: str, target: str) -> list[str]:
+    """Return the command that builds a package of a pinned module into the folder `target`."""
+    return ["go", "build", "-mod=readonly", "-trimpath", "-v", "-ldflags", flags, "-o", target, package]
 
 
 def go_version() -> str | None:

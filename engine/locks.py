@@ -8,21 +8,33 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 WORK = "engine-"
 OWNER = "owner"
+PROGRAM = "pulumi-language-python-exec"
+"""In the command line of what the Python host runs: the program."""
+DEAD = ("Z", "X")
+DRAFT = re.compile(r"\.[0-9a-f]{16}\.tmp$")
+"""How the engine names a file of its backend until it is whole."""
+CLOCK_S = 2.0
+"""`btime` is whole seconds, and moves with the clock: a process that started this soon after a lock may hold it."""
+PATIENCE_S = 3.0
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,17 @@ class Lock:
         return f"{self.user} on {self.host}, process {self.pid}, since {self.since}"
 
     def may_live(self) -> bool:
-        """Tell whether that process may still be the engine. One of another program has only its number again."""
+        """Tell whether that process may still be the engine.
+
+        One of another program has only its number again, and so has an engine that started after the lock was taken.
+        """
         if not Path("/proc/self").exists():
             return True  # without /proc nothing is proved
         found = process(self.pid)
-        return found is not None and found[0].startswith("pulumi") and found[1] not in ("Z", "X")
+        if found is None or not found[0].startswith("pulumi") or found[1] in ("Z", "X"):
+            return False
+        taken, started = _epoch(self.since), _started(self.pid)
+        return taken is None or started is None or started < taken + CLOCK_S
 
 
 def lock_of(path: Path) -> Lock:
@@ -70,26 +88,102 @@ def process(pid: int) -> tuple[str, str, int] | None:
     return before.partition("(")[2], after.split()[0], int(after.split()[1])
 
 
-def reap(engine_home: Path) -> list[int]:
-    """End the language hosts that a killed engine with this home left behind, and return their ids. Linux only.
+def mend(backend: Path, stack: str) -> list[str]:
+    """Remove what the engine was writing for a stack when it was killed; returns the names of torn files.
 
-    The home in a host's environment proves whose it is; that its parent is no engine proves it an orphan.
+    A file and then its `.attrs` beside it, which is truncated and written in place: an empty one makes the engine fail
+    with `EOF`, none at all is fine. The file itself is renamed into place and always whole (gocloud.dev/blob/fileblob).
+    Nobody may be writing.
+    """
+    places = (f"locks/*/*/{stack}/*", f"stacks/*/{stack}.json*", f"history/*/{stack}/*", f"backups/*/{stack}/*")
+    found = [path for place in places for path in sorted((backend / ".pulumi").glob(place))]
+    torn = [path for path in found if path.suffix == ".attrs" and not _is_json(path)]
+    for path in [*torn, *(path for path in found if DRAFT.search(path.name))]:
+        path.unlink(missing_ok=True)
+    return [path.name for path in torn]
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+def reap(engine_home: Path) -> dict[int, str]:
+    """End what a killed engine with this home left behind; returns the names by process id. Blocks. Linux only.
+
+    These are its language hosts and the programs below them. The home in a process's environment proves whose it is;
+    that no engine is among its ancestors proves it an orphan.
     """
     mark = f"PULUMI_HOME={engine_home}".encode()
-    ended = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        found = process(int(folder.name))
-        if found is None or not found[0].startswith("pulumi-"):
-            continue
-        parent = process(found[2])
-        try:
-            ours = mark in (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if ours and (parent is None or parent[0] != "pulumi"):
-            os.kill(int(folder.name), signal.SIGTERM)
-            ended.append(int(folder.name))
-    return ended
+    found = {int(folder.name): _what(folder) for folder in Path("/proc").glob("[0-9]*")}
+    orphans = {pid: name for pid, name in found.items() if name and _has(pid, mark) and not _below_an_engine(pid)}
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _send(orphans, number)
+        deadline = time.monotonic() + PATIENCE_S
+        while any(_is_there(pid) for pid in orphans) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+    return orphans
+
+
+def _what(folder: Path) -> str:
+    """Name a process that an engine starts: a plug-in, or the program that a language host runs; else empty."""
+    found = process(int(folder.name))
+    if found is None or found[1] in DEAD:
+        return ""
+    if found[0].startswith("pulumi-"):
+        return found[0]
+    try:
+        return PROGRAM if PROGRAM.encode() in (folder / "cmdline").read_bytes() else ""
+    except OSError:
+        return ""
+
+
+def _has(pid: int, entry: bytes) -> bool:
+    try:
+        return entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _below_an_engine(pid: int) -> bool:
+    found = process(pid)
+    while found is not None and found[2] > 1:
+        found = process(found[2])
+        if found is not None and found[0] == "pulumi" and found[1] not in DEAD:
+            return True
+    return False
+
+
+def _is_there(pid: int) -> bool:
+    found = process(pid)
+    return found is not None and found[1] not in DEAD
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _epoch(words: str) -> float | None:
+    """Read an RFC 3339 time with up to nine decimals as seconds since 1970."""
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", words)).timestamp()
+    except ValueError:
+        return None
+
+
+def _started(pid: int) -> float | None:
+    """Return when a process started, in seconds since 1970: proc(5), `btime` and field 22 of `stat`."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+        booted = re.search(r"(?m)^btime (\d+)$", Path("/proc/stat").read_text("ascii"))
+    except OSError:
+        return None
+    return int(booted[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if booted else None
 
 
 @contextmanager

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import LOCKED, EngineError
 from engine.failures import failure
-from engine.locks import lock_of, reap, sweep, workplace
+from engine.locks import lock_of, mend, reap, sweep, workplace
 from engine.obtain import version_numbers
 from engine.passphrase import set_aside
 from engine.plan import BOOKKEEPING, OPS, Json, Op, Plan, mapping, name_of, plan_of, step_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -144,10 +144,21 @@ def set_secret(session: Session, key: str, value: str) -> None:
     ask(session, ["config", "set", "--secret", "--", key], stdin=value)
 
 
-def unlock(session: Session) -> list[str]:
+@dataclass(frozen=True)
+class Freed:
+    """What a dead operation had left: whose locks, the processes that were ended, by id."""
+
+    locks: tuple[str, ...]
+    orphans: Mapping[int, str]
+    torn: tuple[str, ...] = ()
+    """Files of the backend that were being written."""
+
+
+def unlock(session: Session, before: Callable[[str], None] | None = None) -> Freed:
     """Take away what dead operations left on the stack: locks, orphans, folders; say whose locks. Idempotent.
 
-    Only where state is the project's own: a lock in a shared backend is for its holder to judge.
+    Only where state is the project's own: a lock in a shared backend is for its holder to judge. `before` is told when
+    the holder of each lock began, before the lock goes.
 
     Raises:
         EngineError: a holder lives, or is on another machine.
@@ -163,10 +174,14 @@ def unlock(session: Session) -> list[str]:
             message = f"stack {session.stack} is locked by {lock}, which may still run"
             raise EngineError(message, "Wait for it to end.", exit_code=LOCKED)
     for lock in found:
+        if before is not None:
+            before(lock.since)
         lock.path.unlink(missing_ok=True)
-    reap(session.data / "pulumi-home")
+        lock.path.with_name(f"{lock.path.name}.attrs").unlink(missing_ok=True)
+    orphans = reap(session.data / "pulumi-home")
     sweep(session.data)
-    return [str(lock) for lock in found]
+    torn = mend(session.data / "pulumi", session.stack)
+    return Freed(tuple(str(lock) for lock in found), orphans, tuple(torn))
 
 
 def create_stack(session: Session) -> None:

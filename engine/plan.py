@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Change:
     op: Op
     properties: tuple[Property, ...] = ()
     component: bool = False
+    inputs: Mapping[str, Json] = field(default_factory=dict, compare=False, repr=False)
+    """All its inputs afterwards, blinded; of an update only."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def change_of(urn: str, steps: Sequence[Mapping[str, Json]]) -> Change | None:
     whole = next((step for step in reversed(steps) if step.get("old") and step.get("new")), steps[-1])
     state = mapping(steps[-1].get("new") or steps[-1].get("old"))
     found = properties_of(whole) if op in ("update", "replace") else ()
-    return Change(urn, name_of(urn), text(steps[-1].get("type")), op, found, component=state.get("custom") is not True)
+    after = blinded(dict(mapping(state.get("inputs")))) if op == "update" else {}
+    component = state.get("custom") is not True
+    return Change(urn, name_of(urn), text(steps[-1].get("type")), op, found, component, mapping(after))
 
 
 def name_of(urn: str) -> str:

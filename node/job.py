@@ -34,6 +34,16 @@ class EnvironmentPlan:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What the command may take of the machine; None: all there is."""
+
+    cpus: int | None = None
+    """Processors, shared by all of its processes."""
+    memory_bytes: int | None = None
+    """Address space of each of its processes."""
+
+
+@dataclass(frozen=True)
 class Job:
     """The parsed `job.json`."""
 
@@ -50,6 +60,7 @@ class Job:
     extra_env: Mapping[str, str] = field(default_factory=dict)
     """From the launcher (AZUREML_ARM_*, ranks …); wins over the inherited, loses to the job's own variables."""
     environment: EnvironmentPlan = field(default_factory=EnvironmentPlan)
+    limits: Limits = field(default_factory=Limits)
     timeout_s: float | None = None
     grace_s: float = GRACE_S
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +92,7 @@ def parse(document: Mapping[str, Json], run_dir: Path) -> Job:
         variables=_variables(document, "environment_variables"),
         extra_env=_variables(document, "extra_env"),
         environment=_environment(_object(document, "environment")),
+        limits=_limits(_object(document, "limits")),
         timeout_s=_number(document, "timeout_s"),
         grace_s=_default(_number(document, "grace_s"), GRACE_S),
         tags={name: str(value) for name, value in _object(document, "tags").items()},
@@ -137,6 +149,13 @@ def _environment(entry: Mapping[str, Json]) -> EnvironmentPlan:
         interpreter=_text(entry, "interpreter"),
         cache=_text(entry, "cache"),
     )
+
+
+def _limits(entry: Mapping[str, Json]) -> Limits:
+    cpus, memory = _number(entry, "cpus"), _number(entry, "memory_bytes")
+    if (cpus is not None and cpus < 1) or (memory is not None and memory < 1):
+        raise ValueError("limits.cpus and limits.memory_bytes must be at least 1")
+    return Limits(None if cpus is None else int(cpus), None if memory is None else int(memory))
 
 
 def _object(document: Mapping[str, Json], key: str) -> dict[str, Json]:

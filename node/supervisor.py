@@ -184,7 +184,7 @@ class _Supervisor:
             job, interpreter, self.tracking.variables(), {**bound, processes.MARK: str(self.status.mark)}
         )
         self.began = time.monotonic()
-        running = tree.start(self.run_dir, layout.workdir(self.run_dir, job.code), variables)
+        running = tree.start(self.run_dir, job, variables)
         try:
             return self.accompany(job, running)
         except BaseException:

@@ -13,41 +13,73 @@ import signal
 import socket
 import subprocess
 import time
+import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from node import layout, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from node.job import Job
 
 _POLL_S = 0.1
 _KILL_S = 3.0
 """How long to go on killing; a process in uninterruptible sleep is left to the kernel."""
 _SIGNALED = 128
 """A shell's convention: 128 + the number of the signal that ended the command."""
+_LIMITED = 'ulimit -v "$1" && exec "$2" "$3"'
+"""A shell sets the limit of memory and becomes the command: Python could do it only between fork and exec, which is
+not safe beside the heartbeat's thread (subprocess, preexec_fn)."""
+_KIB = 1024
 
 
-def start(run_dir: Path, workdir: Path, variables: Mapping[str, str]) -> Tree:
-    """Start `command.sh` with its output going straight to the log file.
+def start(run_dir: Path, job: Job, variables: Mapping[str, str]) -> Tree:
+    """Start `command.sh` within the job's limits, with its output going straight to the log file.
 
     Raises: OSError.
     """
+    shell = shutil.which("bash", path=variables.get("PATH")) or "/bin/sh"
+    argv, memory = [shell, str(run_dir / layout.COMMAND)], job.limits.memory_bytes
+    if memory is not None:
+        argv = ["/bin/sh", "-c", _LIMITED, "sh", str(max(1, memory // _KIB)), *argv]
     log = os.open(run_dir / layout.USER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         wakeup = _wake_on_child()
-        process = subprocess.Popen(
-            [shutil.which("bash", path=variables.get("PATH")) or "/bin/sh", str(run_dir / layout.COMMAND)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=workdir,
-            env=dict(variables),
-            start_new_session=True,
-        )
+        with _on_processors(job):
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=layout.workdir(run_dir, job.code),
+                env=dict(variables),
+                start_new_session=True,
+            )
     finally:
         os.close(log)
     return Tree(process, wakeup)
+
+
+@contextmanager
+def _on_processors(job: Job) -> Iterator[None]:
+    """Keep this thread, whose place a child inherits (sched_setaffinity(2)), to as many processors as the job may use.
+
+    Which ones depends on the run, so that two runs don't crowd the same.
+    """
+    mine = os.sched_getaffinity(0)
+    if job.limits.cpus is None or job.limits.cpus >= len(mine):
+        yield
+        return
+    available = sorted(mine)
+    first = zlib.crc32(job.run_id.encode()) % len(available)
+    os.sched_setaffinity(0, [*available[first:], *available[:first]][: job.limits.cpus])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def _wake_on_child() -> socket.socket:

@@ -30,8 +30,8 @@ NOT_FOUND, ACCEPTED, UNAUTHORIZED, ERROR = 404, 202, 401, 400
 ADVICE = {
     "AuthorizationFailed": "Ask for the role AzureML Data Scientist on the workspace.",
     "InvalidAuthenticationToken": "Sign in again: az login",
-    "ResourceNotFound": "The stack may have been destroyed: invoke refresh, then invoke up.",
-    "ResourceGroupNotFound": "The stack may have been destroyed: invoke refresh, then invoke up.",
+    "ResourceNotFound": "It may have been deleted outside: invoke refresh --revert makes it again.",
+    "ResourceGroupNotFound": "It may have been deleted outside: invoke refresh --revert makes it again.",
     "QuotaExceeded": "Ask for quota in the portal, or choose a target with another vm_size.",
 }
 
@@ -96,6 +96,20 @@ class ControlPlane:
         """POST an action that is harmless to repeat (listSecrets, startPendingUpload, cancel). Doesn't wait."""
         request = Request("POST", self._url(resource, api), {}, wire.dump(body))
         return _object(self.call(request))
+
+    def act(self, resource: str, body: Object, api: str) -> Object:
+        """POST an action and wait for its end (start, stop, runCommand); return what it answers in the end.
+
+        Such operations end at their `Location` (final-state-via, azure-rest-api-specs).
+        """
+        answer = self.call(Request("POST", self._url(resource, api), {}, wire.dump(body)))
+        location = self._same_host(answer.headers.get("location", ""))
+        if not location:
+            return self._settle(answer)
+        while answer.status == ACCEPTED:
+            self.clock.sleep(_pause(answer, self.clock))
+            answer = self.call(Request("GET", location))
+        return _object(answer)
 
     def delete(self, resource: str, api: str, query: Mapping[str, str] | None = None) -> bool:
         """DELETE a resource and wait for it; False when it was not there, which is as good."""

@@ -6,7 +6,7 @@ a workspace only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from pydantic import ValidationError
 
@@ -14,7 +14,7 @@ from runtime import wire
 from runtime.errors import NotDeployedError, NotFoundError, StoreError
 from runtime.project import private_folder
 from specs.base import EMULATOR_SUBSCRIPTION_ID
-from specs.compute import AmlComputeTarget
+from specs.compute import KINDS, AmlComputeTarget, ComputeInstanceTarget, DeployedTarget, VirtualMachineTarget
 from specs.outputs import StackOutputs, WorkspaceOutput
 from specs.stack import LOCAL
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 API = "2025-12-01"
 """Microsoft.MachineLearningServices: Workspaces_Get, Compute_List."""
+SSH = 22
 
 
 def load(project: Project, stack: str) -> StackOutputs:
@@ -95,21 +96,45 @@ def of_workspace(workspace_id: str, plane: ControlPlane) -> StackOutputs:
     )
 
 
-def _target(item: Object, workspace: str) -> AmlComputeTarget | None:
+def _target(item: Object, workspace: str) -> DeployedTarget | None:
+    """Read a compute; None for a kind that this project does not know."""
     properties = wire.obj(item.get("properties"))
     settings = wire.obj(properties.get("properties"))
-    scale = wire.obj(settings.get("scaleSettings"))
-    if properties.get("computeType") != "AmlCompute":
-        return None
-    return AmlComputeTarget(
-        name=wire.text(item.get("name")),
-        id=wire.text(item.get("id")),
-        workspace=workspace,
-        vm_size=wire.text(settings.get("vmSize")),
-        vm_priority="LowPriority" if settings.get("vmPriority") == "LowPriority" else "Dedicated",
-        min_node_count=_count(scale.get("minNodeCount")),
-        max_node_count=_count(scale.get("maxNodeCount")),
-    )
+    name, id_ = wire.text(item.get("name")), wire.text(item.get("id"))
+    kind = next((known for known in KINDS if known == properties.get("computeType")), None)
+    match kind:
+        case "AmlCompute":
+            scale = wire.obj(settings.get("scaleSettings"))
+            return AmlComputeTarget(
+                name=name,
+                id=id_,
+                workspace=workspace,
+                vm_size=wire.text(settings.get("vmSize")),
+                vm_priority="LowPriority" if settings.get("vmPriority") == "LowPriority" else "Dedicated",
+                min_node_count=_count(scale.get("minNodeCount")),
+                max_node_count=_count(scale.get("maxNodeCount")),
+            )
+        case "ComputeInstance":
+            return ComputeInstanceTarget(
+                name=name, id=id_, workspace=workspace, vm_size=wire.text(settings.get("vmSize"))
+            )
+        case "VirtualMachine":
+            port = settings.get("sshPort")
+            return VirtualMachineTarget(
+                name=name,
+                id=id_,
+                workspace=workspace,
+                address=wire.text(settings.get("address")),
+                ssh_port=port if isinstance(port, int) else SSH,
+                username=wire.text(wire.at(settings, "administratorAccount", "username")),
+                host_key=None,  # the workspace has no field for it
+                resource_id=wire.text(properties.get("resourceId")) or None,
+                made_here=False,
+            )
+        case None:
+            return None
+        case _:
+            assert_never(kind)
 
 
 def _count(value: Json) -> int:

@@ -29,7 +29,8 @@ class Project:
         for folder in (here, *here.parents):
             if (folder / MARKER).is_file():
                 return cls(folder)
-        raise NotFoundError(f"no {MARKER} in {here} or above: this is not a Trainyard project. Change into one first")
+        advice = "Change into one, or make one in an empty folder: trainyard init"
+        raise NotFoundError(f"no {MARKER} in {here} or above: this is not a Trainyard project. {advice}")
 
     @property
     def data(self) -> Path:

@@ -13,7 +13,8 @@ State = Literal[
 """Azure's job states (JobStatus, 2025-12-01). NotResponding is not an end."""
 STATES: frozenset[str] = frozenset(State.__args__)  # type: ignore[attr-defined]  # a Literal's members
 TERMINAL: frozenset[str] = frozenset({"Completed", "Failed", "Canceled"})
-Kind = Literal["AmlCompute", "Local"]
+Kind = Literal["AmlCompute", "ComputeInstance", "Local"]
+"""Of targets that run jobs."""
 Phase = Literal["intent", "sending", "acknowledged"]
 """How far the submission came: written down, about to be sent, accepted."""
 

@@ -104,8 +104,8 @@ Metrics: TypeAlias = dict[str, float]
 class Submitter(Protocol):
     """What each kind of target can do for a run; its module has these functions. All but `launch` may be repeated."""
 
-    def check(self, source: JobFile) -> None:
-        """Find what is wrong with a job for this kind of target, before anything is written. Raises `SpecError`."""
+    def check(self, source: JobFile, target: Target, project: Project) -> None:
+        """Find what is wrong with a job for this target, before anything is written. Raises `SpecError`."""
         ...
 
     def launch(self, site: Site, submission: Submission) -> None:

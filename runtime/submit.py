@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from runtime import crash, events, names, outputs, snapshot, submitters
 from runtime.clock import stamp
@@ -22,6 +22,7 @@ from runtime.errors import (
     SpecError,
     SubmissionError,
     SubmissionUnknownError,
+    TargetError,
     TrainyardError,
 )
 from runtime.events import Event
@@ -29,7 +30,7 @@ from runtime.jobfile import open_job
 from runtime.records import Record
 from runtime.runs import Run, cancel
 from runtime.site import Site, Submission, open_site
-from specs.compute import AmlComputeTarget, LocalTarget
+from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 from specs.outputs import StackOutputs
 from specs.stack import LOCAL
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from runtime.events import OnEvent
     from runtime.jobfile import JobFile
     from runtime.project import Project
+    from runtime.records import Kind
     from specs.compute import Target
     from specs.job import CommandJob
 
@@ -68,7 +70,7 @@ def submit(  # noqa: PLR0913 - the public face: two nouns, and keywords that all
     if access is not None:
         here.planes[access.cloud] = ControlPlane(access, clock=here.clock)
     plan = _plan(source, project)
-    submitters.of(where.kind).check(source)
+    submitters.of(_kind(where)).check(source, where, project)
     record = _intent(here, source, where, known, plan)
     say = _one_at_a_time(on_event)
     for warning in plan.warnings if plan else ():
@@ -106,7 +108,7 @@ def choose(
     given = asked or source.job.compute
     name = (given or SERVERLESS).removeprefix("azureml:")
     if name == LOCAL:
-        return LocalTarget(name=LOCAL)
+        return known.local if known else LocalTarget(name=LOCAL)
     if known is None:
         if stack is None:
             message = f"no stack is chosen, so there is only {LOCAL}. Allowed: {LOCAL}."
@@ -121,6 +123,18 @@ def choose(
     if found is None:
         raise _unknown(source, asked, f"no such target in stack {known.stack}. Allowed: {', '.join(known.names())}.")
     return found
+
+
+def _kind(target: Target) -> Kind:
+    """Return the kind of a target that runs jobs. Raises `TargetError` for one that doesn't yet."""
+    match target:
+        case AmlComputeTarget() | ComputeInstanceTarget() | LocalTarget():
+            return target.kind
+        case VirtualMachineTarget():
+            message = f"{target.name} is a VirtualMachine, and jobs can't be sent to one yet. Nothing was sent."
+            raise TargetError(f"{message}\n  To log in to it: invoke ssh {target.name}")
+        case _:
+            assert_never(target)
 
 
 def _unknown(source: JobFile, asked: str | None, message: str) -> SpecError:
@@ -144,10 +158,10 @@ def _intent(
     job, file = source.job, source.document.file
     folder = source.base.name
     experiment = job.experiment_name or folder or "Default"
-    deployed = target if isinstance(target, AmlComputeTarget) else None
+    deployed = None if isinstance(target, LocalTarget) else target
     record = Record(
         id="x",
-        kind="Local" if deployed is None else deployed.kind,
+        kind=_kind(target),
         target=target.name,
         experiment=experiment,
         token=secrets.token_hex(16),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic.fields import FieldInfo
 
 EMULATOR_SUBSCRIPTION_ID = "00000000-7472-6169-6e79-617264656d75"
 """The emulator answers for this subscription only, and nothing else does: a stack can't reach the wrong cloud."""
@@ -30,6 +35,83 @@ class Fault(BaseModel):
     at: tuple[str | int, ...]
     message: str
     rule: str
+    severity: Literal["error", "warning"] = "error"
+    """A warning is said and stops nothing."""
+    key: bool = False
+    """Whether it is about the name that ends `at`, not the value behind it."""
+
+
+OnChange: TypeAlias = Literal["in place", "replace", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Where a field stands in the inputs of its Azure resource, and what a change of it does to a deployed one.
+
+    The one source of what components replace, of drift and adoption by field, and of `docs/targets.md`.
+    """
+
+    path: str | None
+    """The engine's property path, relative to the parent model's, e.g. `properties.properties.vmSize`; None: it stays
+    with us, or makes resources of its own."""
+    on_change: OnChange = "in place"
+    """`refused`: the service takes neither the change nor would a replacement keep what is inside."""
+
+
+def wires(model: type[BaseModel]) -> dict[str, Wire]:
+    """Map every field of a model, nested ones dotted, to its whole path in the resource's inputs.
+
+    A nested model whose fields carry none changes as one value, like a list.
+
+    Raises:
+        TypeError: a field carries no `Wire`.
+
+    """
+    found: dict[str, Wire] = {}
+    for name, field in model.model_fields.items():
+        wire = _wire(field)
+        if wire is None:
+            raise TypeError(f"{model.__name__}.{name} does not say what a change of it does")
+        found[name] = wire
+        inner = _model_of(field.annotation)
+        if inner is not None and any(_wire(item) for item in inner.model_fields.values()):
+            for below, wire_below in wires(inner).items():
+                whole = f"{wire.path}.{wire_below.path}" if wire.path and wire_below.path else wire_below.path
+                found[f"{name}.{below}"] = Wire(whole, wire_below.on_change)
+    return found
+
+
+def _wire(field: FieldInfo) -> Wire | None:
+    return next((item for item in field.metadata if isinstance(item, Wire)), None)
+
+
+def _model_of(annotation: object) -> type[BaseModel] | None:
+    """Return the one model that an annotation names, alone or beside None."""
+    members = get_args(annotation) or (annotation,)
+    models = [item for item in members if isinstance(item, type) and issubclass(item, BaseModel)]
+    return models[0] if len(models) == 1 and get_origin(annotation) in (None, Union, UnionType) else None
+
+
+def replacing(model: type[BaseModel]) -> list[str]:
+    """List the input paths whose change makes a new resource, for `replace_on_changes`."""
+    found = {wire.path for wire in wires(model).values() if wire.on_change == "replace" and wire.path}
+    return sorted(path for path in found if not any(path.startswith(f"{other}.") for other in found))
+
+
+def fixed(model: BaseModel) -> dict[str, str]:
+    """Return what can't be changed in place, by dotted field, as JSON text: what a deployed thing is held against.
+
+    Holds no secret: a field that is one names its config key.
+    """
+    values = model.model_dump(mode="json")
+    found = {}
+    for name, wire in wires(type(model)).items():
+        value: object = values
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if wire.on_change != "in place" and value is not None and not isinstance(value, dict):
+            found[name] = json.dumps(value, sort_keys=True)
+    return found
 
 
 def raise_faults(faults: Sequence[Fault]) -> None:
@@ -50,6 +132,12 @@ def named(rule: str, pattern: str, says: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def worded(pattern: str, says: str) -> FieldInfo:
+    """Check a text against a pattern that editors have too, and answer with the rule in words, there and here."""
+    found: FieldInfo = Field(pattern=rf"^({pattern})$", json_schema_extra={"patternErrorMessage": says})
+    return found
 
 
 STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
@@ -76,12 +164,16 @@ ComputeName = Annotated[
     str,
     named(
         "compute-name",
-        r"[A-Za-z](?!.*-\d*$)[A-Za-z0-9-]{1,30}[A-Za-z0-9]",
-        "a cluster's name has 3 to 32 letters, digits and dashes, starts with a letter, "
-        "and does not end in a dash or in a dash and digits",
+        r"[A-Za-z](?:[A-Za-z0-9]|-(?=.*[A-Za-z])){1,31}",
+        "a compute's name has 2 to 32 letters, digits and dashes, starts with a letter, and a letter still follows "
+        "every dash: cpu-cluster, cpu1, not cpu-1",
     ),
 ]
-"""REST reference 2025-12-01 (letter first, no dash and digits at the end); the portal's lengths for AmlCompute."""
+"""Portal's rule (azure-docs how-to-create-attach-compute-studio): a dash only where a letter still follows, so none
+ends in a dash and digits (REST reference 2025-12-01). The length is each kind's own: `specs.compute.NAME_LENGTHS`."""
+VmSize = Annotated[
+    str, named("vm-size", r"(?i:standard|basic)_[A-Za-z0-9_]+", "a VM size is written like Standard_D2_v2")
+]
 ResourceName = Annotated[
     str,
     named(
@@ -95,9 +187,18 @@ SubnetName = Annotated[
     named(
         "subnet-name",
         r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?",
-        "a subnet's name has 1 to 80 letters, digits, _ . and -",
+        "a subnet's name has 1 to 80 letters, digits, _ . and -, begins with a letter or digit and ends in one or _",
     ),
 ]
+SecurityRuleName = Annotated[
+    str,
+    named(
+        "security-rule-name",
+        r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?",
+        "a rule's name has 1 to 80 letters, digits, _ . and -, begins with a letter or digit and ends in one or _",
+    ),
+]
+"""resource-name-rules, Microsoft.Network."""
 Location = Annotated[
     str,
     named(
@@ -105,14 +206,49 @@ Location = Annotated[
     ),
 ]
 Cidr = Annotated[str, named("cidr", r"(\d{1,3}\.){3}\d{1,3}/\d{1,2}", "an address range is written like 10.20.0.0/16")]
+_ARM_ID = r"/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/.+"
+_IS_ARM_ID = "must be an ARM id: /subscriptions/…/resourceGroups/…/providers/…"
 ArmId = Annotated[
     str,
+    named("arm-id", _ARM_ID, _IS_ARM_ID),
+    Field(json_schema_extra={"pattern": f"^{_ARM_ID}$", "patternErrorMessage": _IS_ARM_ID}),
+]
+
+
+Named = Annotated[
+    str,
     named(
-        "arm-id",
-        r"/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/.+",
-        "an ARM id begins with /subscriptions/…/resourceGroups/…/providers/",
+        "reference",
+        r"/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/.+|[A-Za-z0-9][A-Za-z0-9_.-]*(@[A-Za-z0-9_.-]{1,100})?",
+        "must be a name of this file (training), of another stack (training@platform), or an ARM id",
     ),
 ]
+"""A name in this file, a name in another stack's, or an ARM id."""
+
+
+def is_elsewhere(name: str) -> bool:
+    """Tell whether a reference leaves this file: an ARM id, or `NAME@STACK`."""
+    return name.startswith("/") or "@" in name
+
+
+OpenSshKey = Annotated[
+    str,
+    named(
+        "openssh-key",
+        r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) "
+        r"[A-Za-z0-9+/]{40,}={0,3}( .*)?",
+        "must be a public key in OpenSSH's one-line form, as in ~/.ssh/id_ed25519.pub: ssh-ed25519 AAAA… name",
+    ),
+]
+UserName = Annotated[
+    str,
+    named(
+        "user-name",
+        r"[a-z_][a-z0-9_-]{0,31}",
+        "a Linux user's name has 1 to 32 lower-case letters, digits, _ and -, and starts with a letter or _",
+    ),
+]
+"""useradd(8), shadow-utils."""
 
 
 CONFIG_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
@@ -120,12 +256,15 @@ CONFIG_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 
 def _config_key(value: str) -> str:
     if not CONFIG_KEY.fullmatch(value):
-        says = "names a Pulumi config key (letters, digits, _ . and -); the secret itself is set by: invoke secret NAME"
+        says = (
+            "must be the name of a Pulumi config key (letters, digits, _ . and -). Its secret is set by: "
+            "invoke secret NAME"
+        )
         raise PydanticCustomError("config-key", says, {"secret": True})
     return value
 
 
-ConfigKey = Annotated[str, AfterValidator(_config_key)]
+ConfigKey = Annotated[str, AfterValidator(_config_key), Field(json_schema_extra={"format": "config-key"})]
 """The name of a Pulumi config key that holds a secret: the secret itself is never written in a stack file."""
 Tags = dict[
     Annotated[str, StringConstraints(min_length=1, max_length=512)], Annotated[str, StringConstraints(max_length=256)]
@@ -156,8 +295,12 @@ def parse_duration(value: object) -> object:
 
 
 def iso8601(value: timedelta) -> str:
-    """Write a duration as the wire wants it, in whole seconds: `PT120S`."""
-    return f"PT{int(value.total_seconds())}S"
+    """Write a duration as Azure's own clients send it: `PT2M`, `PT1M30S`, `P3D` (recorded of azure-ai-ml 1.35.2)."""
+    minutes, seconds = divmod(int(value.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    clock = "".join(f"{amount}{unit}" for amount, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if amount)
+    return f"P{f'{days}D' if days else ''}{f'T{clock}' if clock else ''}"
 
 
 Duration = Annotated[
@@ -171,7 +314,7 @@ Duration = Annotated[
 class Identity(Spec):
     """Who a workspace or a cluster is when it calls other services."""
 
-    type: Literal["SystemAssigned", "UserAssigned", "SystemAssigned,UserAssigned", "None"]
+    type: Annotated[Literal["SystemAssigned", "UserAssigned", "SystemAssigned,UserAssigned", "None"], Wire("type")]
     """ARM's managed service identity type."""
-    user_assigned_identities: list[str] = []
-    """Names of the stack's `identities`, or ARM ids of existing ones."""
+    user_assigned_identities: Annotated[list[Named], Wire("userAssignedIdentities")] = []
+    """Names of the stack's `identities`, `NAME@STACK` of another stack's, or ARM ids of existing ones."""

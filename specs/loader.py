@@ -6,7 +6,6 @@ no duplicate keys, caps on size, depth and alias expansion (a 306-byte alias bom
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -16,17 +15,21 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from specs.problems import Problem, SpecError
-from specs.words import OTHER_NAMES
+from specs.sentences import problems_of
+from specs.shapes import shape_at
+from specs.yaml_words import in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pydantic_core import ErrorDetails
-
+    from specs.base import Fault
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 200_000
 """Values after expansion of aliases; a stack of 10,000 computes stays below."""
+LONGEST_NUMBER = 40
+BREAKS = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What ends a line in YAML 1.1, which is what the parser's marks count."""
 
 Tree: TypeAlias = "dict[str, Tree] | list[Tree] | str | int | float | bool | None"
 Path_: TypeAlias = tuple[str | int, ...]
@@ -61,9 +64,28 @@ class Document:
     marks: dict[Path_, tuple[int, int]]
     """Position of the value at a path; of the key for `path + (KEY,)`."""
 
+    def value_at(self, path: Path_) -> Tree:
+        """Return the value at a path; None where there is none."""
+        return _look_up(self.value, path)
+
     def given(self, path: Path_) -> str | None:
-        """Show the scalar at a path, shortened; None where there is none."""
-        return _given(self.value, path)
+        """Show the scalar at a path, shortened; None where there is none, or a collection."""
+        value = _look_up(self.value, path)
+        return None if isinstance(value, (dict, list)) or path not in self.marks else self.show(value)
+
+    def fault(self, above: Path_, fault: Fault, *, secret: bool = False) -> Problem:
+        """Place a finding whose path begins at `above`; `secret`: what stands there may be one."""
+        path = (*above, *fault.at)
+        given = None if secret else self.show(path[-1]) if fault.key else self.given(path)
+        return self.problem(path, fault.message, given=given, rule=fault.rule, key=fault.key)
+
+    @staticmethod
+    def show(value: object) -> str:
+        """Write a scalar as it is shown in messages: on one line, shortened."""
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        if "-----BEGIN" in text:
+            return '"-----BEGIN …"'  # it may be a private key
+        return text if len(text) <= 80 else text[:77] + "…"  # noqa: PLR2004 - one line of a terminal
 
     def problem(
         self, path: Path_, message: str, *, given: str | None = None, rule: str = "", key: bool = False
@@ -93,13 +115,16 @@ def parse(text: str, file: str) -> Document:
         node = yaml.compose(text, Loader=_Loader)
         value = _Builder(file, marks).build(node, ()) if node is not None else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        words = str(error.problem or error.context)
+        opened = words.startswith(("expected ',' or", "found unexpected end of stream"))
+        mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise SpecError(
-            [Problem(file, line, column, "", f"not YAML: {error.problem or error.context}.", rule="yaml")]
-        ) from None
-    except yaml.YAMLError as error:
-        raise SpecError([Problem(file, 1, 1, "", f"not YAML: {error}.", rule="yaml")]) from None
+        raise SpecError([Problem(file, line, column, "", in_words(words), rule="yaml")]) from None
+    except yaml.reader.ReaderError as error:
+        before = BREAKS.split(text[: error.position])
+        line, column = len(before), len(before[-1]) + 1
+        words = in_words(f"unacceptable character #x{text[error.position] and ord(text[error.position]):04x}: ")
+        raise SpecError([Problem(file, line, column, "", words, rule="yaml")]) from None
     return Document(file, value, marks)
 
 
@@ -110,7 +135,7 @@ def _check_depth(text: str, file: str) -> None:
             depth += 1
             if depth > MAX_DEPTH:
                 line = event.start_mark.line + 1 if event.start_mark else 1
-                message = f"nested deeper than {MAX_DEPTH} levels."
+                message = f"nested deeper than {MAX_DEPTH} levels. Write it flatter."
                 raise SpecError([Problem(file, line, 1, "", message, rule="yaml-depth")])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
@@ -135,7 +160,7 @@ class _Builder:
             raise self.fail(node, (), message, "yaml-alias")
         self.marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if not isinstance(node, yaml.ScalarNode) and node.tag not in COLLECTIONS:
-            raise self.fail(node, path, f"the YAML tag {node.tag} is not allowed.", "yaml-tag")
+            raise self.fail(node, path, _tag(node), "yaml-tag")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -146,30 +171,49 @@ class _Builder:
         result: dict[str, Tree] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise self.fail(key_node, path, "a key must be plain text.", "yaml-key")
+                raise self.fail(key_node, path, "a key must be plain text, not a list or mapping.", "yaml-key")
             key = str(key_node.value)
+            self.readable(key_node, path, key)
+            if key == "<<" and key_node.style is None:
+                message = "merging (<<) is not of YAML 1.2. Write the fields out."
+                raise self.fail(key_node, path, message, "yaml-merge")
             if key in result:
                 raise self.fail(key_node, (*path, key), "is written twice. Delete one.", "yaml-duplicate")
             result[key] = self.build(value_node, (*path, key))
             self.marks[(*path, key, KEY)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         return result
 
+    def readable(self, node: yaml.Node, path: Path_, text: str) -> None:
+        """Refuse halves of UTF-16 pairs, which an escape can write and nothing can print or send."""
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            message = "holds half a character (a surrogate escape). Write the character itself."
+            raise self.fail(node, path, message, "yaml")
+
     def scalar(self, node: yaml.Node, path: Path_) -> Tree:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text = str(node.value)
         match kind:
             case "str":
+                self.readable(node, path, text)
                 return text
             case "null":
                 return None
             case "bool":
                 return text.lower() == "true"
+            case "int" if len(text) > LONGEST_NUMBER:
+                raise self.fail(
+                    node, path, f"a number of more than {LONGEST_NUMBER} digits. Shorten it.", "yaml-number"
+                )
             case "int":
                 return int(text, 0) if text[:2] in {"0x", "0o"} else int(text)
             case "float":
                 return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
             case _:
-                raise self.fail(node, path, f"the YAML tag {node.tag} is not allowed.", "yaml-tag")
+                raise self.fail(node, path, _tag(node), "yaml-tag")
+
+
+def _tag(node: yaml.Node) -> str:
+    return f"the YAML tag {node.tag} is not allowed. Write the value without it."
 
 
 def read(path: Path, shown: str | None = None) -> Document:
@@ -179,7 +223,7 @@ def read(path: Path, shown: str | None = None) -> Document:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(
-            [Problem(name, 1, 1, "", f"is not UTF-8 text (byte {error.start}).", rule="encoding")]
+            [Problem(name, 1, 1, "", f"is not UTF-8 text (byte {error.start}). Save it as UTF-8.", rule="encoding")]
         ) from None
     except OSError as error:
         raise SpecError([Problem(name, 1, 1, "", f"can't be read: {error.strerror}.", rule="file")]) from None
@@ -189,72 +233,16 @@ def read(path: Path, shown: str | None = None) -> Document:
 def validate(document: Document, model: type[Model]) -> Model:
     """Validate a document. Raises `SpecError` with every problem, each at its own line."""
     if not isinstance(document.value, dict):
-        message = "must be a mapping of fields to values."
-        raise SpecError([document.problem((), message, given=_show(document.value), rule="mapping")])
+        first = "is empty" if document.value is None else "must be a mapping of fields, one a line"
+        message = f"{first}. Write {', '.join(f'{name}: …' for name in shape_at(model, ()).required())}."
+        raise SpecError([document.problem((), message, given=document.given(()), rule="mapping")])
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise SpecError([problem for detail in details for problem in _problems(document, detail, model)]) from None
+        raise SpecError(problems_of(document, error.errors(include_url=False), model)) from None
 
 
-def _problems(document: Document, detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
-    path = _real_path(document.value, detail["loc"])
-    context = detail.get("ctx", {})
-    if detail["type"] == "faults":
-        return [
-            document.problem(
-                (*path, *fault["at"]),
-                fault["message"],
-                given=_given(document.value, (*path, *fault["at"])),
-                rule=fault["rule"],
-            )
-            for fault in context["faults"]
-        ]
-    if detail["type"] == "extra_forbidden":
-        known = _fields_at(model, detail["loc"][:-1])
-        return [document.problem(path, _unknown_field(str(path[-1]), known), rule="unknown-field", key=True)]
-    if detail["type"] == "missing":
-        return [document.problem(path[:-1], f"the field {detail['loc'][-1]} is missing.", rule="missing", key=True)]
-    if "[key]" in detail["loc"]:
-        return [
-            document.problem(
-                path, _sentence(detail), given=_show(path[-1]), rule=detail["type"].replace("_", "-"), key=True
-            )
-        ]
-    given = None if context.get("secret") else _given(document.value, path)
-    return [document.problem(path, _sentence(detail), given=given, rule=detail["type"].replace("_", "-"))]
-
-
-def _sentence(detail: ErrorDetails) -> str:
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return message if message.endswith(".") else message + "."
-
-
-def _real_path(value: Tree, loc: tuple[str | int, ...]) -> Path_:
-    """Drop the parts of pydantic's location that are not in the file: union tags and `[key]`."""
-    path: list[str | int] = []
-    for index, part in enumerate(loc):
-        if part == "[key]":
-            continue
-        if isinstance(value, dict) and part in value:
-            value = value[str(part)]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        elif index != len(loc) - 1:
-            continue  # the tag of a union, or the name of a member type
-        elif (
-            "-" in str(part)
-            or "[" in str(part)
-            or str(part)[:1].isupper()
-            or str(part) in {"str", "int", "float", "bool", "timedelta"}
-        ):
-            continue
-        path.append(part)
-    return tuple(path)
-
-
-def _given(value: Tree, path: Path_) -> str | None:
+def _look_up(value: Tree, path: Path_) -> Tree:
     for part in path:
         if isinstance(value, dict) and part in value:
             value = value[str(part)]
@@ -262,63 +250,4 @@ def _given(value: Tree, path: Path_) -> str | None:
             value = value[part]
         else:
             return None
-    return None if isinstance(value, (dict, list)) else _show(value)
-
-
-def _show(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "…"  # noqa: PLR2004 - one line of a terminal
-
-
-def _unknown_field(name: str, known: list[str]) -> str:
-    for ours, others in OTHER_NAMES.items():
-        for where, words in others.items():
-            if name in words and ours in known:
-                return f"no such field. Here it is called {ours} ({where} says {name})."
-    near = difflib.get_close_matches(name, known, 1)
-    if near:
-        return f"no such field. Did you mean {near[0]}?"
-    return f"no such field. Allowed: {', '.join(sorted(known))}."
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """List the fields that may stand at a location, by walking the JSON Schema of the model."""
-    schema = model.model_json_schema()
-    definitions = schema.get("$defs", {})
-
-    def candidates(node: dict[str, object]) -> list[dict[str, object]]:
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            return candidates(definitions[reference.rpartition("/")[2]])
-        found = [node]
-        for word in ("anyOf", "oneOf"):
-            members = node.get(word)
-            if isinstance(members, list):
-                found += [candidate for member in members for candidate in candidates(member)]
-        return found
-
-    here = candidates(schema)
-    for part in loc:
-        step: list[dict[str, object]] = []
-        tagged = [node for node in here if _kind(node) == part]
-        if tagged:
-            here = tagged
-            continue
-        for node in here:
-            properties = node.get("properties")
-            extra = node.get("additionalProperties")
-            items = node.get("items")
-            if isinstance(properties, dict) and part in properties:
-                step += candidates(properties[part])
-            elif isinstance(extra, dict):
-                step += candidates(extra)
-            elif isinstance(items, dict) and isinstance(part, int):
-                step += candidates(items)
-        here = step or here
-    return sorted({name for node in here if isinstance(names := node.get("properties"), dict) for name in names})
-
-
-def _kind(node: dict[str, object]) -> object:
-    properties = node.get("properties")
-    kind = (properties.get("kind") or properties.get("type")) if isinstance(properties, dict) else None
-    return kind.get("const") if isinstance(kind, dict) else None
+    return value

@@ -22,7 +22,18 @@ class WorkspaceOutput(_Output):
     name: str
     location: str
     storage_account: str
+    """ARM id; empty for a workspace that this stack does not own."""
+    fixed: dict[str, str] = {}
+    """What can't be changed in place, by field, as text."""
+
+
+class IdentityOutput(_Output):
+    """A user-assigned identity, for the stacks that use it."""
+
+    id: str
     """ARM id."""
+    principal_id: str
+    """Whom roles are given to."""
 
 
 class StackOutputs(_Output):
@@ -38,10 +49,16 @@ class StackOutputs(_Output):
     workspaces: dict[str, WorkspaceOutput]
     targets: dict[str, DeployedTarget]
     default_target: str
+    local: LocalTarget = LocalTarget(name=LOCAL)
+    """This machine, as the stack's file sees it."""
+    subnets: dict[str, str] = {}
+    """ARM ids by name, for the stacks that use them."""
+    identities: dict[str, IdentityOutput] = {}
+    """By name, for the stacks that use them."""
 
     def target(self, name: str) -> Target | None:
         """Find a target by name; `local` always exists."""
-        return LocalTarget(name=LOCAL) if name == LOCAL else self.targets.get(name)
+        return self.local if name == LOCAL else self.targets.get(name)
 
     def names(self) -> list[str]:
         """List every name that `submit` takes."""

@@ -1,45 +1,180 @@
 """The words that other tools use for our fields, so that a misplaced one is answered with the right one.
 
-Sources: azureml-core 1.60 (v1 SDK) constructors, azure-ai-ml 1.35.2 YAML schemas (CLI v2), ARM 2025-12-01 bodies.
+Sources: azureml-core 1.60 (v1 SDK) constructors, azure-ai-ml 1.35.2 YAML schemas (CLI v2), ARM 2025-12-01 bodies,
+terraform-provider-azurerm's machine_learning_* and network resources.
 """
 
 from __future__ import annotations
 
 OTHER_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
-    "vm_size": {"CLI v2": ("size",), "ARM": ("vmSize",)},
+    # Computes.
+    "vm_size": {"CLI v2": ("size",), "ARM": ("vmSize",), "Terraform": ("virtual_machine_size",)},
     "vm_priority": {"CLI v2": ("tier",), "ARM": ("vmPriority",)},
-    "min_node_count": {
-        "the v1 SDK": ("min_nodes",),
-        "CLI v2": ("min_instances",),
-        "ARM": ("minNodeCount",),
-    },
+    "min_node_count": {"the v1 SDK": ("min_nodes",), "CLI v2": ("min_instances",), "ARM": ("minNodeCount",)},
     "max_node_count": {
         "the v1 SDK": ("max_nodes",),
         "CLI v2": ("max_instances",),
         "ARM": ("maxNodeCount",),
+        "Terraform": ("scale_settings",),
     },
     "node_idle_time_before_scale_down": {
         "the v1 SDK": ("idle_seconds_before_scaledown",),
         "CLI v2": ("idle_time_before_scale_down",),
         "ARM": ("nodeIdleTimeBeforeScaleDown",),
+        "Terraform": ("scale_down_nodes_after_idle_duration",),
     },
-    "subnet": {"the v1 SDK": ("subnet_name", "vnet_name"), "CLI v2": ("network_settings",)},
+    "subnet": {
+        "the v1 SDK": ("subnet_name", "vnet_name", "vnet_resourcegroup_name"),
+        "CLI v2": ("network_settings",),
+        "Terraform": ("subnet_resource_id", "subnet_id"),
+        "ARM": ("customSubnet",),
+    },
     "identity": {"the v1 SDK": ("identity_type", "identity_id")},
     "user_account_credentials": {
         "the v1 SDK": ("admin_username", "admin_user_password", "admin_user_ssh_key"),
         "CLI v2": ("ssh_settings",),
         "ARM": ("userAccountCredentials",),
+        "Terraform": ("ssh",),
     },
+    "admin_user_name": {"CLI v2": ("admin_username",), "ARM": ("adminUserName",)},
+    "admin_user_ssh_public_key": {
+        "the v1 SDK": ("admin_user_ssh_key",),
+        "CLI v2": ("ssh_key_value",),
+        "ARM": ("adminUserSshPublicKey",),
+        "Terraform": ("key_value",),
+    },
+    "admin_user_password": {"CLI v2": ("admin_password",), "ARM": ("adminUserPassword",)},
     "remote_login_port_public_access": {
+        "the v1 SDK": ("remote_login_port_public_access_enabled",),
         "CLI v2": ("ssh_public_access_enabled",),
         "ARM": ("remoteLoginPortPublicAccess",),
+        "Terraform": ("ssh_public_access_enabled",),
     },
-    "enable_node_public_ip": {"ARM": ("enableNodePublicIp",)},
+    "enable_node_public_ip": {
+        "CLI v2": ("enable_public_ip",),
+        "ARM": ("enableNodePublicIp",),
+        "Terraform": ("node_public_ip_enabled",),
+    },
     "disable_local_auth": {"Terraform": ("local_auth_enabled",), "ARM": ("disableLocalAuth",)},
     "kind": {"CLI v2": ("type",), "ARM": ("computeType",)},
+    "location": {"common use": ("region",), "ARM": ("computeLocation",)},
+    # Instances.
+    "ssh_settings": {"the v1 SDK": ("ssh_public_access",), "ARM": ("sshSettings",), "Terraform": ("ssh",)},
+    "ssh_public_access": {"CLI v2": ("ssh_public_access_enabled",), "ARM": ("sshPublicAccess",)},
+    "admin_public_key": {
+        "the v1 SDK": ("admin_user_ssh_public_key",),
+        "CLI v2": ("ssh_key_value",),
+        "ARM": ("adminPublicKey",),
+        "Terraform": ("public_key",),
+    },
+    "assigned_user": {
+        "the v1 SDK": ("assigned_user_object_id", "assigned_user_tenant_id"),
+        "CLI v2": ("create_on_behalf_of",),
+        "ARM": ("personalComputeInstanceSettings",),
+        "Terraform": ("assign_to_user",),
+    },
+    "object_id": {"CLI v2": ("user_object_id",), "ARM": ("objectId",)},
+    "tenant_id": {"CLI v2": ("user_tenant_id",), "ARM": ("tenantId",)},
+    "application_sharing_policy": {"ARM": ("applicationSharingPolicy",), "Terraform": ("authorization_type",)},
+    "idle_time_before_shutdown": {
+        "CLI v2": ("idle_time_before_shutdown_minutes",),
+        "ARM": ("idleTimeBeforeShutdown",),
+        "common use": ("auto_shutdown", "idle_shutdown"),
+    },
+    "schedules": {"ARM": ("computeStartStop",), "common use": ("schedule",)},
+    "action": {"common use": ("state",)},
+    "cron": {"CLI v2": ("trigger",)},
+    "expression": {"common use": ("cron_expression",)},
+    "time_zone": {"ARM": ("timeZone",), "common use": ("timezone",)},
+    "start_time": {"ARM": ("startTime",)},
+    "week_days": {"ARM": ("weekDays",)},
+    "month_days": {"ARM": ("monthDays",)},
+    "setup_scripts": {"ARM": ("setupScripts",), "the v1 SDK": ("startup_script", "creation_script")},
+    "script_source": {"ARM": ("scriptSource",)},
+    "script_data": {"CLI v2": ("command", "path"), "ARM": ("scriptData",)},
+    "script_arguments": {"ARM": ("scriptArguments",), "common use": ("args", "arguments")},
+    "timeout": {"CLI v2": ("timeout_minutes",)},
+    "enable_sso": {"ARM": ("enableSSO",)},
+    # Attached machines.
+    "resource_id": {"ARM": ("resourceId",), "Terraform": ("virtual_machine_id",)},
+    "address": {"common use": ("host", "hostname", "ip", "ip_address")},
+    "ssh_port": {"ARM": ("sshPort",), "common use": ("port",)},
+    "administrator_account": {
+        "the v1 SDK": ("username", "password", "private_key_file", "private_key_passphrase"),
+        "ARM": ("administratorAccount",),
+    },
+    "username": {"CLI v2": ("admin_username",), "common use": ("user", "user_name")},
+    "private_key": {
+        "the v1 SDK": ("private_key_file",),
+        "CLI v2": ("ssh_private_key_file",),
+        "ARM": ("privateKeyData",),
+    },
+    "private_key_passphrase": {"common use": ("passphrase",)},
+    "host_key": {"common use": ("known_hosts", "host_public_key")},
+    "image": {"Terraform": ("source_image_reference",), "ARM": ("imageReference",)},
+    "public_ip": {"common use": ("public_ip_address", "enable_public_ip")},
+    "os_disk_gib": {"Terraform": ("disk_size_gb",), "ARM": ("diskSizeGB",)},
+    # Workspaces.
+    "friendly_name": {"CLI v2": ("display_name",), "ARM": ("friendlyName",)},
     "public_network_access": {"Terraform": ("public_network_access_enabled",), "ARM": ("publicNetworkAccess",)},
     "hbi_workspace": {"Terraform": ("high_business_impact",), "ARM": ("hbiWorkspace",)},
+    "v1_legacy_mode": {"Terraform": ("v1_legacy_mode_enabled",), "ARM": ("v1LegacyMode",)},
+    "system_datastores_auth_mode": {"ARM": ("systemDatastoresAuthMode",)},
+    "primary_user_assigned_identity": {
+        "ARM": ("primaryUserAssignedIdentity",),
+        "the v1 SDK": ("primary_user_assigned_identity_id",),
+    },
+    "encryption": {"CLI v2": ("customer_managed_key",), "the v1 SDK": ("cmk_keyvault", "resource_cmk_uri")},
+    "key_vault_arm_id": {"CLI v2": ("key_vault",), "ARM": ("keyVaultArmId",), "Terraform": ("key_vault_id",)},
+    "key_identifier": {"CLI v2": ("key_uri",), "ARM": ("keyIdentifier",), "Terraform": ("key_id",)},
+    "user_assigned_identity": {"Terraform": ("user_assigned_identity_id",)},
+    "managed_network": {"ARM": ("managedNetwork",)},
+    "isolation_mode": {"ARM": ("isolationMode",)},
+    "outbound_rules": {"ARM": ("outboundRules",)},
+    "firewall_sku": {"ARM": ("firewallSku",)},
+    "service_resource_id": {"ARM": ("serviceResourceId",)},
+    "subresource_target": {"ARM": ("subresourceTarget",), "Terraform": ("sub_resource_target",)},
+    "service_tag": {"ARM": ("serviceTag",)},
+    "port_ranges": {"ARM": ("portRanges",)},
+    "private_endpoint": {"the v1 SDK": ("private_endpoint_config",), "ARM": ("privateEndpointConnections",)},
+    "serverless_compute": {"ARM": ("serverlessComputeSettings",)},
+    "no_public_ip": {"ARM": ("serverlessComputeNoPublicIP",), "Terraform": ("public_ip_enabled",)},
+    "storage_account": {"Terraform": ("storage_account_id",), "ARM": ("storageAccount",)},
+    "key_vault": {"Terraform": ("key_vault_id",), "ARM": ("keyVault",)},
+    "application_insights": {
+        "the v1 SDK": ("app_insights",),
+        "Terraform": ("application_insights_id",),
+        "ARM": ("applicationInsights",),
+    },
+    "container_registry": {"Terraform": ("container_registry_id",), "ARM": ("containerRegistry",)},
+    "image_build_compute": {"Terraform": ("image_build_compute_name",), "ARM": ("imageBuildCompute",)},
+    "sku": {"Terraform": ("sku_name",)},
+    "workspace": {"common use": ("id", "workspace_id")},
+    # Identities.
+    "user_assigned_identities": {"Terraform": ("identity_ids",), "ARM": ("userAssignedIdentities",)},
+    "role_assignments": {"Terraform": ("azurerm_role_assignment",), "common use": ("roles",)},
+    "role": {"Terraform": ("role_definition_name",)},
+    # Networks.
+    "network": {"common use": ("vnet", "virtual_network")},
+    "address_space": {"ARM": ("addressSpace", "addressPrefixes"), "the az CLI": ("address_prefixes",)},
     "address_prefix": {"Terraform": ("address_prefixes",), "ARM": ("addressPrefix",)},
+    "network_security_group": {
+        "Terraform": ("network_security_group_id",),
+        "ARM": ("networkSecurityGroup",),
+        "common use": ("nsg",),
+    },
+    "security_rules": {"Terraform": ("security_rule",), "ARM": ("securityRules",)},
+    "service_endpoints": {"ARM": ("serviceEndpoints",)},
+    "source_port_range": {"ARM": ("sourcePortRange",)},
+    "destination_port_range": {"ARM": ("destinationPortRange",), "common use": ("port",)},
+    "source_address_prefix": {"ARM": ("sourceAddressPrefix",)},
+    "destination_address_prefix": {"ARM": ("destinationAddressPrefix",)},
+    # The stack itself.
+    "resource_group": {"Terraform": ("resource_group_name",), "ARM": ("resourceGroup",)},
+    "workspaces": {"common use": ("workspace",)},
+    "computes": {"the v1 SDK": ("compute_targets",), "CLI v2": ("compute",)},
+    "default_target": {"CLI v2": ("default_compute",)},
+    # Jobs.
     "experiment_name": {"the v1 SDK": ("experiment",)},
     "compute": {"the v1 SDK": ("compute_target", "target")},
     "code": {"the v1 SDK": ("source_directory",)},
@@ -48,3 +183,6 @@ OTHER_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "resources": {"the v1 SDK": ("node_count",)},
     "limits": {"common use": ("timeout", "max_run_duration_seconds")},
 }
+"""By our field: who says it otherwise, and how. The first of ours that is allowed at the place is meant."""
+OPPOSITES = {"local_auth_enabled", "public_ip_enabled"}
+"""Those that are true where ours is false."""

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.commands.base import JSON, STACK, command, dump
-from console.failures import say
+from console.failures import as_object, say
 
 if TYPE_CHECKING:
     from invoke import Context
 
 
-@command(help={"json": JSON})
-def setup(_c: Context, json: bool = False) -> None:
+@command(
+    help={"yaml": "Also the language host for programs in Pulumi YAML; our own stacks don't need it.", "json": JSON}
+)
+def setup(_c: Context, yaml: bool = False, json: bool = False) -> None:
     """Find or get the Pulumi engine; takes some minutes the first time where it must be built.
 
     Example: invoke setup
     """
     from console.progress import step
-    from engine import obtain
+    from engine import obtain, yaml_host
 
     with step("engine", "looking for a Pulumi engine") as work:
         found = obtain.find_or_get(work.say)
         work.note = f"pulumi {found.version}, {found.origin}{' (cached)' if found.cached else ''}"
+    if yaml:
+        with step("yaml host", f"looking for {yaml_host.NAME}") as work:
+            work.note = str(yaml_host.find_or_get(work.say) / yaml_host.NAME)
     if json:
         dump({"version": found.version, "origin": found.origin, "bin": str(found.bin), "cached": found.cached})
 
@@ -52,23 +58,39 @@ def doctor(_c: Context, json: bool = False) -> None:
     sys.exit(0 if all(item.ok for item in checks) else 1)
 
 
-@command(help={"stack": STACK, "json": JSON})
-def check(_c: Context, stack: str = "local", json: bool = False) -> None:
-    """Check a stack's file. No network, nothing is started.
+@command(
+    help={
+        "stack": STACK,
+        "json": JSON,
+        "online": "Also hold node counts against the subscription's quotas as they are now.",
+        "allow-replace": "Accept that this compute or workspace would be deleted and made anew; may be given again.",
+    },
+    iterable=["allow_replace"],
+)
+def check(
+    _c: Context, allow_replace: list[str], stack: str = "local", online: bool = False, json: bool = False
+) -> None:
+    """Check a stack's file, against what is deployed too. No network unless `--online`; nothing is started.
 
-    Example: invoke check --stack prod
+    Examples:
+      invoke check --stack prod
+      invoke check --stack prod --online
+
     """
+    from console import checking
     from console.table import plural
     from console.yard import Yard
 
-    spec = Yard.here().spec(stack)
-    computes = sum(len(item.computes) for item in spec.workspaces.values())
+    found = checking.checked(Yard.here(), stack, allow_replace, online=online)
+    computes = len(found.spec.computes())
+    workspaces = len(found.spec.all_workspaces())
     if json:
-        dump({"stack": stack, "ok": True, "workspaces": len(spec.workspaces), "computes": computes})
-    else:
-        print(
-            f"  stacks/{stack}.yaml is good: {plural(len(spec.workspaces), 'workspace')}, {plural(computes, 'compute')}"
-        )
+        dump({"stack": stack, "ok": True, "workspaces": workspaces, "computes": computes,
+              "warnings": [as_object(item) for item in found.warnings]})  # fmt: skip
+        return
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    print(f"  stacks/{stack}.yaml is good: {plural(workspaces, 'workspace')}, {plural(computes, 'compute')}")
 
 
 @command(help={"stack": STACK, "json": JSON})
@@ -77,19 +99,22 @@ def preview(_c: Context, stack: str = "local", json: bool = False) -> None:
 
     Example: invoke preview --stack local
     """
-    from console import plans
+    from console import deploying, plans
     from console.progress import step
     from console.yard import Yard
 
+    yard = Yard.here()
+    for warning in yard.examined(stack).warnings:
+        say(f"warning: {warning}")
     with step("preview", f"planning stack {stack}") as work:
-        plan = Yard.here().preview(stack, lambda event: work.say(f"{event.op} {event.name}"))
+        plan = yard.preview(stack, lambda event: work.say(f"{event.op} {event.name}"))
         work.note = f"{stack}:{plans.summary(plan)}".replace(":  ", ": ")
     if json:
         dump(plans.as_json(plan))
     else:
-        print("\n".join(plans.lines(plan)))
+        print("\n".join(deploying.lines(yard, stack, plan)))
         if not plan.empty:
-            print(f"  next: invoke up --stack {stack}")
+            print(f"  next: {deploying.accepting(stack, plan)}")
 
 
 @command(
@@ -122,25 +147,6 @@ def up(
         work.note = f"{stack}:{plans.summary(plan, done=True)}".replace(":  ", ": ")
     if json:
         dump(plans.as_json(plan))
-
-
-@command(help={"stack": STACK, "json": JSON, "preview-only": "Show the differences and adopt none."})
-def refresh(_c: Context, stack: str = "local", preview_only: bool = False, json: bool = False) -> None:
-    """Compare the stack's state with the cloud, and adopt in the state what differs.
-
-    Example: invoke refresh --stack local --preview-only
-    """
-    from console import plans
-    from console.progress import step
-    from console.yard import Yard
-
-    with step("refresh", f"asking the cloud about stack {stack}") as work:
-        plan = Yard.here().refresh(stack, preview_only=preview_only, on_event=lambda event: work.say(event.name))
-        work.note = f"{stack}:{plans.summary(plan, done=not preview_only)}".replace(":  ", ": ")
-    if json:
-        dump(plans.as_json(plan))
-    else:
-        print("\n".join(plans.lines(plan)))
 
 
 @command(
@@ -186,17 +192,24 @@ def purge(_c: Context, stack: str = "local") -> None:
     print(f"  free now: {', '.join(purged)}" if purged else "  nothing to purge")
 
 
-@command(help={"stack": STACK})
-def recover(_c: Context, stack: str = "local") -> None:
-    """Free a stack whose engine was killed: proves the holder of the lock dead, ends its orphans, unlocks.
+@command(help={"stack": STACK, "json": JSON})
+def recover(_c: Context, stack: str = "local", json: bool = False) -> None:
+    """Put right what a killed engine, provider or emulator left: locks, orphans, what was made and not recorded.
 
     Example: invoke recover --stack local
     """
+    from console import recovering
+    from console.progress import step
+    from console.table import plural
     from console.yard import Yard
 
-    freed = Yard.here().unlock(stack)
-    print("\n".join(f"  {line}" for line in freed) or "  nothing to recover: the stack is not locked")
-    print(f"  next: invoke refresh --stack {stack} · invoke up --stack {stack}")
+    with step("recover", f"comparing stack {stack} with the cloud") as work:
+        facts = Yard.here().recover(stack)
+        work.note = f"{stack}: {plural(len(facts), 'thing')} found" if facts else f"{stack}: as it should be"
+    if json:
+        dump({"stack": stack, "facts": [asdict(fact) for fact in facts]})
+    else:
+        print("\n".join(recovering.lines(facts, stack)))
 
 
 @command(positional=["stack"], help={"stack": STACK})
@@ -242,8 +255,13 @@ def targets(_c: Context, stack: str = "local", json: bool = False) -> None:
 
 @command()
 def schema(_c: Context) -> None:
-    """Write the JSON Schema of stack files anew; for those who change the models."""
-    from specs.schema import FILE, stack_schema
+    """Write the JSON Schema of stack files and the page of targets anew; for those who change the models."""
+    from specs import schema as stack_files
+    from specs import targets_page
 
-    Path(FILE).write_text(stack_schema(), "utf-8")
-    print(f"  {FILE}")
+    for file, text in (
+        (stack_files.FILE, stack_files.stack_schema()),
+        (targets_page.FILE, targets_page.targets_page()),
+    ):
+        Path(file).write_text(text, "utf-8")
+        print(f"  {file}")

@@ -115,6 +115,7 @@ class ArmClient:
         """PUT a resource and wait until it is settled. `ArmError.accepted` tells whether the service took it first."""
         url = self._url(id_, {"api-version": version})
         deadline = self.clock() + call.timeout_s
+        _still_wanted(call)
         response = self.send("PUT", url, body, call)
         if response.status not in ACCEPTED:
             raise _error(response)
@@ -129,6 +130,7 @@ class ArmClient:
         """DELETE a resource and wait until it is gone; one that is gone already is no error."""
         url = self._url(id_, query)
         deadline = self.clock() + call.timeout_s
+        _still_wanted(call)
         response = self.send("DELETE", url, None, call)
         if response.status == NOT_FOUND:
             return
@@ -265,6 +267,12 @@ class ArmClient:
         with self._lock:
             self._tokens[resource] = (token, self.clock() + seconds)
         return token
+
+
+def _still_wanted(call: Call) -> None:
+    """Change nothing for an engine that died: whoever recovers looks at the cloud once. Raises `GoneError`."""
+    if not call.active():
+        raise GoneError
 
 
 def _operation_done(response: Response) -> bool:

@@ -23,6 +23,7 @@ from emulator.provider.arm_client import ArmClient, ArmError, Call, GoneError
 from emulator.provider.check import Naming
 from emulator.provider.diff import Change, compare, delete_first
 from emulator.provider.engine_calls import PartialError, Session
+from emulator.provider.schema import schema
 from emulator.provider.settings import RefusedError, Settings, configure
 from emulator.provider.transport import Https
 from emulator.provider.values import from_struct, to_struct
@@ -102,6 +103,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.GetMappingResponse:
         """Answer that there is none, as the vendor."""
         return provider_pb2.GetMappingResponse()
+
+    def GetSchema(
+        self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.GetSchemaResponse:
+        """Describe the types of the table; Python programs never ask."""
+        return provider_pb2.GetSchemaResponse(schema=schema(table.load(), VERSION))
 
     def CheckConfig(
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext

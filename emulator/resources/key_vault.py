@@ -1,4 +1,4 @@
-"""Plays Microsoft.KeyVault/vaults (Vaults_CreateOrUpdate, Vaults_Delete, Vaults_PurgeDeleted; 2024-11-01).
+"""Plays Microsoft.KeyVault/vaults (Vaults_*, also of deleted ones; 2024-11-01).
 
 A deleted vault stays, and blocks its name, until it is recovered, purged or its retention ends. Secrets themselves are
 another service, not played.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from emulator import ml
 from emulator.constants import SUBSCRIPTION_ID, TENANT_ID
+from emulator.resources import private_endpoint
 from emulator.resources.base import Name, Type, choice, invalid, place, required
 from emulator.routing import Answer, Refusal, Route
 
@@ -37,11 +38,12 @@ def _shape(write: Write) -> Document:
     days = given.get("softDeleteRetentionInDays", RETENTION_DAYS[1])
     if not isinstance(days, int) or not RETENTION_DAYS[0] <= days <= RETENTION_DAYS[1]:
         raise Refusal(400, "BadRequest", f"'softDeleteRetentionInDays' must be between 7 and 90; got {days}.")
-    if write.old_properties.get("enablePurgeProtection") is True and given.get("enablePurgeProtection") is not True:
-        raise Refusal(400, "BadRequest", 'The property "enablePurgeProtection" cannot be set to false.')
+    _purge_protection(write)
+    choice(given.get("publicNetworkAccess"), "publicNetworkAccess", ("Enabled", "Disabled", "enabled", "disabled"))
     choice(given.get("createMode"), "createMode", ("default", "recover"))
-    if write.old is None:
-        _free_name(write)
+    recovered = _free_name(write) if write.old is None else None
+    if recovered is not None:
+        return recovered
     return {
         "accessPolicies": [],
         "enabledForDeployment": False,
@@ -53,24 +55,43 @@ def _shape(write: Write) -> Document:
     }
 
 
-def _free_name(write: Write) -> None:
-    """Vault names are global; a deleted vault keeps its name. `createMode: recover` takes it back."""
+def _purge_protection(write: Write) -> None:
+    """Purge protection is turned on, never off; `false` is refused even at creation (Azure/azure-cli#29115)."""
+    wanted = write.properties.get("enablePurgeProtection")
+    if wanted is False or (write.old_properties.get("enablePurgeProtection") is True and wanted is not True):
+        message = (
+            'The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault is '
+            "an irreversible action."
+        )
+        raise Refusal(400, "BadRequest", message)
+
+
+def _free_name(write: Write) -> Document | None:
+    """Vault names are global; a deleted vault keeps its name. `createMode: recover` takes the vault back as it was.
+
+    A recovery does not hear the body's other properties (VaultProperties.createMode in azure-rest-api-specs, keyvault).
+    """
     name = write.name.lower()
     recover = write.properties.get("createMode") == "recover"
     for key, found in deleted(write.cloud):
         if ml.text(found["name"]).lower() == name:
-            if recover:
-                write.cloud.state.delete(key)
-                return
+            was = write.cloud.state.get(f"{key}/__vault")
+            same = ml.text(ml.obj(found["properties"])["vaultId"]).lower() == write.id.lower()
+            if recover and same and was is not None:
+                write.cloud.state.delete_tree(key)
+                return was
             message = (
                 f"A vault with the same name already exists in deleted state. You need to either recover or purge "
                 f"existing key vault '{write.name}'. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 "
                 "for more information on soft delete."
             )
             raise Refusal(409, "ConflictError", message)
+    if recover:  # the code is ours: no page names it
+        raise Refusal(404, "DeletedVaultNotFound", f"The specified deleted vault '{write.name}' does not exist.")
     end = f"/{KIND.lower()}/{name}"
     if any(key.endswith(end) for key, _ in write.cloud.state.all("arm", "/subscriptions/")):
         raise Refusal(409, "VaultAlreadyExists", f"The vault name '{write.name}' is already in use.")
+    return None
 
 
 def deleted(cloud: Cloud) -> list[tuple[str, Document]]:
@@ -78,7 +99,7 @@ def deleted(cloud: Cloud) -> list[tuple[str, Document]]:
     kept = []
     for key, found in cloud.state.all("deleted-vault"):
         if ml.moment(ml.text(ml.obj(found["properties"])["scheduledPurgeDate"])) <= cloud.now():
-            cloud.state.delete(key)
+            cloud.state.delete_tree(key)
         else:
             kept.append((key, found))
     return kept
@@ -103,6 +124,7 @@ def _going(cloud: Cloud, vault: Document) -> None:
         },
     }
     cloud.state.put(f"{base}/{vault['name']}", gone, "deleted-vault")
+    cloud.state.put(f"{base}/{vault['name']}/__vault", properties, "secret")
 
 
 def _list_deleted(call: Call) -> Answer:
@@ -132,7 +154,7 @@ def _purge(call: Call) -> Answer:
         if ml.obj(found["properties"])["purgeProtectionEnabled"] is True:
             message = 'Operation "purge" is not allowed because purge protection is enabled for this vault.'
             raise Refusal(400, "MethodNotAllowed", message)
-        call.cloud.state.delete(key)
+        call.cloud.state.delete_tree(key)
     return Answer(200)
 
 
@@ -152,6 +174,7 @@ TYPE = Type(
     ),
     _shape,
     created=201,
+    view=private_endpoint.with_connections,
     going=_going,
     extra=_extra,
 )

@@ -1,31 +1,32 @@
-"""Plays Microsoft.MachineLearningServices/workspaces/computes for AmlCompute (Compute_*, 2025-12-01).
+"""Plays Microsoft.MachineLearningServices/workspaces/computes (Compute_*, 2025-12-01): what holds for every type.
 
-A PUT overwrites the whole compute, a PATCH takes scale settings only; what a cluster is made of can't be changed. Other
-compute types are refused by name. The nodes are `emulator.clusters`: this module only says how many there may be.
+A PUT overwrites the whole compute, a PATCH takes a cluster's scale settings only; what a compute is made of can't be
+changed. The types are in `emulator.resources.computes`; those that are not played are refused by name.
 """
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from typing import TYPE_CHECKING
 
-from emulator import arm_common, ml, ml_quota
-from emulator.resources import virtual_network
-from emulator.resources.base import Name, Type, choice, exists, invalid, place, same_place
+from emulator import arm_common, instances, ml, ml_quota, operations
+from emulator.resources.base import Name, Type, invalid, same_place
+from emulator.resources.computes import aml, common, instance, machine
 from emulator.routing import Answer, Refusal, Route
-from emulator.vm_sizes import Size, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.cloud import Cloud
     from emulator.resources.base import Document, Write
-    from emulator.routing import Call, Json
+    from emulator.resources.computes.common import Compute
+    from emulator.routing import Call
     from emulator.state import State
 
-KIND = "Microsoft.MachineLearningServices/workspaces/computes"
+KIND = common.TYPE_NAME
 WORKSPACE = "/subscriptions/{sub}/resourceGroups/{rg}/providers/Microsoft.MachineLearningServices/workspaces/{n0}"
 ONE = WORKSPACE + "/computes/{name}"
+PLAYED = {found.name: found for found in (aml.COMPUTE, instance.COMPUTE, machine.COMPUTE)}
 KINDS = (
     "AKS",
     "Kubernetes",
@@ -38,30 +39,9 @@ KINDS = (
     "DataLakeAnalytics",
     "SynapseSpark",
 )
-FIXED = (
-    "vmSize",
-    "vmPriority",
-    "subnet",
-    "osType",
-    "remoteLoginPortPublicAccess",
-    "userAccountCredentials",
-    "enableNodePublicIp",
-    "isolatedNetwork",
-    "virtualMachineImage",
-)
-WRITABLE = (*FIXED, "scaleSettings", "propertyBag")
-"""Clients send back what they got: the other members are the service's own."""
-DEFAULTS: Document = {
-    "vmPriority": "Dedicated",
-    "osType": "Linux",
-    "remoteLoginPortPublicAccess": "NotSpecified",
-    "enableNodePublicIp": True,
-    "isolatedNetwork": False,
-}
-SECRETS = ("adminUserPassword",)
-DURATION = re.compile(r"P(?=\d|T\d)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
-MOST_NODES = 100
-"""Nodes of one cluster before one asks for more ("Manage and increase quotas", 2026-01)."""
+MUTABLE = "description, identity and tags"
+ASYNC_POWER = "2021-07-01"
+"""From this api-version on start, stop and restart are long-running: 202. Before, and in azure-mgmt 1.0, 200."""
 
 
 def quota(state: State, compute: Document, running: Mapping[str, int] | None = None) -> int:
@@ -72,243 +52,93 @@ def quota(state: State, compute: Document, running: Mapping[str, int] | None = N
     return ml_quota.allowed_nodes(state, compute, running)
 
 
+def of(compute: Document) -> Compute:
+    """Return the type of a compute that exists. It is one that is played, or it would not."""
+    return PLAYED[ml.text(ml.obj(compute["properties"]).get("computeType")) or "AmlCompute"]
+
+
 def _shape(write: Write) -> Document:
     given = write.properties
     kind = given.get("computeType")
     if kind not in KINDS:
         raise invalid(f"The value '{kind}' of 'computeType' is not valid. Allowed values: {', '.join(KINDS)}.")
-    if kind != "AmlCompute":
-        raise Refusal(
-            501, "NotImplemented", f"Computes of type '{kind}' are not played by this emulator yet; only AmlCompute is."
-        )
-    settings = ml.obj(given.get("properties"))
+    played = PLAYED.get(str(kind))
+    if played is None:
+        words = f"{', '.join(PLAYED)} are"
+        raise Refusal(501, "NotImplemented", f"Computes of type '{kind}' are not played by this emulator yet; {words}.")
+    where = common.location(write)
     if write.old is not None:
-        _refuse_changes(write, settings)
+        if not same_place(where, write.old_properties["computeLocation"]):
+            raise common.fixed(write, "location", MUTABLE)
+        if kind != write.old_properties.get("computeType"):
+            raise common.fixed(write, "computeType", MUTABLE)
     else:
-        ml_quota.refuse_one_more(write.cloud.state, _location(write))
-    _check(write, settings)
-    shown = {**DEFAULTS, **{key: settings[key] for key in WRITABLE if settings.get(key) is not None}}
-    account = ml.obj(settings.get("userAccountCredentials"))
-    if account:
-        shown["userAccountCredentials"] = {key: value for key, value in account.items() if key not in SECRETS}
+        _refuse_name(write, played)
+        if not played.attached:
+            ml_quota.refuse_one_more(write.cloud.state, where)
+    shown = played.shape(write, ml.obj(given.get("properties")))
     now = ml.stamp(write.cloud.now())
     return {
-        "computeType": "AmlCompute",
-        "computeLocation": _location(write),
+        "computeType": kind,
+        "computeLocation": given.get("computeLocation") or where,
         "disableLocalAuth": False,
         **{key: given[key] for key in ("description", "disableLocalAuth") if given.get(key) is not None},
         "createdOn": write.kept("createdOn", lambda: now),
         "modifiedOn": now,
-        "resourceId": None,
+        "resourceId": given.get("resourceId") if played.attached else None,
         "provisioningErrors": None,
-        "isAttachedCompute": False,
+        "isAttachedCompute": played.attached,
         "properties": shown,
     }
 
 
-def _location(write: Write) -> str:
-    """Return where the nodes are: as asked, as before, or where the workspace is."""
-    given = write.body.get("location") or write.properties.get("computeLocation")
-    return ml.text(given or write.old_properties.get("computeLocation") or write.parent().get("location"))
+def _refuse_name(write: Write, played: Compute) -> None:
+    if not played.rule.fits(write.name):
+        message = f"The resource name '{write.name}' of type '{KIND}' is not valid: {played.rule.words}."
+        raise Refusal(400, "InvalidResourceName", message)
 
 
-def _refuse_changes(write: Write, settings: Document) -> None:
-    """Refuse to change what a cluster is made of. Raises `Refusal` 400."""
-    old = ml.obj(write.old_properties.get("properties"))
-    if not same_place(_location(write), write.old_properties["computeLocation"]):
-        raise _fixed(write, "location")
-    if write.properties.get("computeType") != write.old_properties["computeType"]:
-        raise _fixed(write, "computeType")
-    for name in FIXED:
-        was, now = old.get(name), settings.get(name)
-        if now is None:
-            now = DEFAULTS.get(name)
-        if name == "userAccountCredentials":
-            was, now = _account(write, was), _account(write, now)
-        # "NotSpecified" is only the default at creation: the service then opens or closes the port itself (RemoteLogin-
-        # PortPublicAccess in azure-rest-api-specs), and azure-ai-ml 1.35.2 says "Disabled" at its next update.
-        if _plain(was) != _plain(now) and "NotSpecified" not in {str(was), str(now)}:
-            raise _fixed(write, name)
-
-
-def _account(write: Write, value: Json) -> Json:
-    """Compare accounts with their secrets, which are kept apart."""
-    account = ml.obj(value)
-    if value is not None and not any(name in account for name in SECRETS):
-        secret = write.cloud.state.get(f"{write.id}/__secret") or {}
-        return {**secret, **account}
-    return account or None
-
-
-def _plain(value: Json) -> str:
-    return str(sorted(ml.obj(value).items()) if isinstance(value, dict) else value).lower()
-
-
-def _fixed(write: Write, name: str) -> Refusal:
-    message = (
-        f"The property '{name}' of the compute '{write.name}' cannot be changed. Delete the compute and create it "
-        "again; only scale settings, identity and tags can be updated."
-    )
-    return Refusal(400, "ImmutablePropertyChanged", message)
-
-
-def _check(write: Write, settings: Document) -> None:
-    choice(settings.get("vmPriority"), "vmPriority", ("Dedicated", "LowPriority"))
-    choice(settings.get("osType"), "osType", ("Linux", "Windows"))
-    access = ("Enabled", "Disabled", "NotSpecified")
-    choice(settings.get("remoteLoginPortPublicAccess"), "remoteLoginPortPublicAccess", access)
-    account = settings.get("userAccountCredentials")
-    if account is not None and not ml.obj(account).get("adminUserName"):
-        raise invalid("Required property 'adminUserName' of 'userAccountCredentials' is missing.")
-    if (
-        account is not None
-        and not {"adminUserPassword", "adminUserSshPublicKey"} & ml.obj(account).keys()
-        and write.old is None
-    ):
-        raise invalid("'userAccountCredentials' needs 'adminUserSshPublicKey' or 'adminUserPassword'.")
-    size = _size(write, settings)
-    low, high = scale(settings)
-    if settings.get("vmPriority") == "LowPriority" and not size.low_priority:
-        raise _bad_value(f"The VM size '{size.name}' is not available as low priority.")
-    _check_subnet(write, settings, high)
-    probe: Document = {"id": write.id, "properties": {"computeLocation": _location(write), "properties": settings}}
-    allowed = ml_quota.allowed_nodes(write.cloud.state, probe, None)
-    if low > allowed:
-        message = (
-            f"The minimum of {low} nodes of {size.name} ({low * size.vcpus} vCPUs) exceeds the quota of the family "
-            f"'{size.family}' in {_location(write)}, which leaves room for {allowed}."
-        )
-        raise Refusal(400, "ClusterMinNodesExceedCoreQuota", message)
-
-
-def _size(write: Write, settings: Document) -> Size:
-    """Return the size's row. Raises `Refusal` 400 when AmlCompute doesn't offer it there."""
-    name = ml.text(settings.get("vmSize"))
-    if not name:
-        raise invalid("Required property 'vmSize' is missing from the request body.")
-    size = sizes().get(name.lower())
-    today = write.cloud.now().date()
-    where = place(_location(write))
-    if size is None or not size.in_location(where):
-        raise _bad_value(f"The VM size '{name}' is not supported in the location '{where}'.")
-    if size.retired_on is not None and size.retired_on <= today:
-        instead = f" Use {size.successor} instead." if size.successor else ""
-        raise _bad_value(f"The VM size '{size.name}' was retired on {size.retired_on}.{instead}")
-    if not size.for_clusters(today):
-        raise _bad_value(f"The VM size '{size.name}' is not offered for AmlCompute.")
-    return size
-
-
-def scale(settings: Document) -> tuple[int, int]:
-    """Return the minimum and maximum of nodes. Raises `Refusal` 400."""
-    given = settings.get("scaleSettings")
-    low, high = ml.obj(given).get("minNodeCount", 0), ml.obj(given).get("maxNodeCount")
-    if low is None:
-        low = 0
-    if not isinstance(high, int) or isinstance(high, bool):
-        raise invalid("Required property 'scaleSettings.maxNodeCount' is missing from the request body.")
-    if not isinstance(low, int) or isinstance(low, bool) or not 0 <= low <= high:
-        raise _bad_value(f"'minNodeCount' must be between 0 and 'maxNodeCount' ({high}); got {low}.")
-    if not 0 <= high <= MOST_NODES:
-        raise _bad_value(f"'maxNodeCount' must be between 0 and {MOST_NODES}; got {high}.")
-    idle = ml.obj(given).get("nodeIdleTimeBeforeScaleDown")
-    if idle is not None and not (isinstance(idle, str) and DURATION.fullmatch(idle)):
-        raise _bad_value(f"'nodeIdleTimeBeforeScaleDown' must be an ISO 8601 duration such as PT120S; got {idle}.")
-    return low, high
-
-
-def _check_subnet(write: Write, settings: Document, nodes: int) -> None:
-    reference = settings.get("subnet")
-    if reference is None:
-        if settings.get("enableNodePublicIp") is False and not _managed_network(write):
-            raise _bad_value("'enableNodePublicIp' false needs a 'subnet', or a workspace with a managed network.")
-        return
-    subnet = exists(write.cloud, ml.obj(reference).get("id"), virtual_network.SUBNET.name, "properties.subnet")
-    network = write.cloud.state.get(str(subnet["id"]).rpartition("/subnets/")[0]) or {}
-    if not same_place(network.get("location"), _location(write)):
-        raise _bad_value(
-            f"The virtual network '{network.get('name')}' is in '{network.get('location')}', the compute in "
-            f"'{_location(write)}': they must be in the same region."
-        )
-    taken = sum(
-        scale(ml.obj(ml.obj(found["properties"])["properties"]))[1]
-        for user in virtual_network.users(write.cloud, str(subnet["id"]))
-        if user.lower() != write.id.lower() and (found := write.cloud.state.get(user)) is not None
-    )
-    room = virtual_network.addresses(subnet) - taken
-    if nodes > room:
-        message = (
-            f"Subnet {subnet['name']} does not have enough capacity for {nodes} IP addresses: {max(room, 0)} are free."
-        )
-        raise Refusal(400, "SubnetIsFull", message)
-
-
-def _managed_network(write: Write) -> bool:
-    network = ml.obj(ml.obj(write.parent().get("properties")).get("managedNetwork"))
-    return network.get("isolationMode", "Disabled") != "Disabled"
-
-
-def _bad_value(message: str) -> Refusal:
-    return Refusal(400, "InvalidPropertyValue", message)
-
-
-def _patch(_call: Call, old: Document, patch: Document) -> Document:
-    """Merge Compute_Update's body: `properties.properties.scaleSettings` and nothing else. Raises `Refusal` 400."""
-    outer = ml.obj(patch.get("properties"))
-    inner = ml.obj(outer.get("properties"))
-    given = ml.obj(inner.get("scaleSettings"))
-    if set(patch) != {"properties"} or set(outer) != {"properties"} or set(inner) != {"scaleSettings"} or not given:
-        message = "Only 'properties.properties.scaleSettings' can be updated with PATCH."
-        raise Refusal(400, "InvalidRequestContent", message)
-    properties = ml.obj(old["properties"])
-    settings = ml.obj(properties["properties"])
-    merged = {**ml.obj(settings.get("scaleSettings")), **given}
-    return {**old, "properties": {**properties, "properties": {**settings, "scaleSettings": merged}}}
+def _patch(call: Call, old: Document, patch: Document) -> Document:
+    """Play Compute_Update: only a cluster has something to update. Raises `Refusal` 400."""
+    if of(old) is not aml.COMPUTE:
+        message = f"PATCH is only supported for computes of type AmlCompute, not for {of(old).name}."
+        raise Refusal(400, "BadRequest", message)
+    return aml.patched(call, old, patch)
 
 
 def _secret(write: Write) -> Document:
-    account = ml.obj(ml.obj(write.properties.get("properties")).get("userAccountCredentials"))
-    given = {name: account[name] for name in SECRETS if account.get(name)}
-    return given or (write.cloud.state.get(f"{write.id}/__secret") or {} if account else {})
+    played = PLAYED[ml.text(write.properties.get("computeType"))]
+    return played.secret(write)
 
 
 def view(cloud: Cloud, compute: Document) -> Document:
-    """Return the compute with what its nodes do now."""
-    idle: Document = dict.fromkeys(
-        (f"{state}NodeCount" for state in ("idle", "running", "preparing", "unusable", "leaving", "preempted")), 0
-    )
+    """Return the compute with what it does now."""
     properties = ml.obj(compute["properties"])
-    now: Document = {
-        "allocationState": "Steady",
-        "allocationStateTransitionTime": properties.get("modifiedOn"),
-        "currentNodeCount": 0,
-        "targetNodeCount": 0,
-        "nodeStateCounts": idle,
-        "errors": None,
-    }
-    if cloud.clusters is not None:
-        now |= cloud.clusters.counts(str(compute["id"]))
-    return {**compute, "properties": {**properties, "properties": {**ml.obj(properties["properties"]), **now}}}
+    return {**compute, "properties": {**properties, "properties": of(compute).view(cloud, compute)}}
 
 
-def _may_go(call: Call, _compute: Document) -> None:
-    """Check Compute_Delete's `underlyingResourceAction`: a cluster can only be deleted. Raises `Refusal` 400."""
-    action = call.query.get("underlyingResourceAction", "")
-    if action.lower() == "detach":
-        raise Refusal(400, "BadRequest", "Detach is not supported for AmlCompute; use underlyingResourceAction=Delete.")
-    if action.lower() != "delete":
+def _may_go(call: Call, compute: Document) -> None:
+    """Check Compute_Delete's `underlyingResourceAction`: what is ours is deleted, what is attached is detached.
+
+    azureml-core says the same of its classes (RemoteCompute.delete: "Delete is not supported", AmlCompute.detach
+    likewise); the code is ours. Raises `Refusal` 400.
+    """
+    action, played = call.query.get("underlyingResourceAction", ""), of(compute)
+    if action.lower() not in {"detach", "delete"}:
         message = f"The query parameter 'underlyingResourceAction' must be Delete or Detach; got '{action}'."
         raise Refusal(400, "InvalidParameter", message)
+    wanted = "Detach" if played.attached else "Delete"
+    if action.lower() != wanted.lower():
+        message = f"{action.capitalize()} is not supported for {played.name}; use underlyingResourceAction={wanted}."
+        raise Refusal(400, "BadRequest", message)
 
 
 def _settled(cloud: Cloud, compute: Document) -> None:
-    if cloud.clusters is not None:
-        cloud.clusters.compute_changed(str(compute["id"]))
+    of(compute).settled(cloud, compute)
 
 
 def _gone(cloud: Cloud, compute: Document) -> None:
-    if cloud.clusters is not None:
-        cloud.clusters.compute_deleted(str(compute["id"]))
+    of(compute).gone(cloud, compute)
 
 
 def _compute(call: Call) -> Document:
@@ -319,39 +149,90 @@ def _compute(call: Call) -> Document:
 
 
 def _list_nodes(call: Call) -> Answer:
-    """Play Compute_ListNodes."""
+    """Play Compute_ListNodes. Only a cluster has nodes (MicrosoftDocs/azure-docs issue 85756 has the words)."""
     found = _compute(call)
-    nodes: list[Json] = [*call.cloud.clusters.nodes(str(found["id"]))] if call.cloud.clusters is not None else []
-    return Answer(200, {"nodes": nodes, "nextLink": None})
+    played = of(found)
+    if played.nodes is None:
+        raise Refusal(400, "UserError", f"ComputeListNodes with computeType {played.name} is not supported.")
+    kind: Document = {"computeType": played.name} if _version(call) < "2021" else {}
+    return Answer(200, {**kind, "nodes": played.nodes(call.cloud, found), "nextLink": None})
 
 
 def _list_keys(call: Call) -> Answer:
-    """Play Compute_ListKeys: an AmlCompute has none to list."""
-    return Answer(200, {"computeType": ml.obj(_compute(call)["properties"])["computeType"]})
+    """Play Compute_ListKeys: the type, and its secrets if it has any."""
+    found = _compute(call)
+    return Answer(200, {"computeType": of(found).name, **of(found).keys(call.cloud, found)})
 
 
-def _no_power(call: Call) -> Answer:
-    """Play Compute_Start, _Stop and _Restart, which only a ComputeInstance has."""
-    _compute(call)
-    verb = call.path.rpartition("/")[2]
-    raise Refusal(400, "BadRequest", f"The operation '{verb}' is not supported for computes of type AmlCompute.")
+def _instance(call: Call, what: str) -> Document:
+    """Return the compute instance that the path names. Raises `Refusal` 400 for another type."""
+    found = _compute(call)
+    if of(found) is not instance.COMPUTE:
+        message = f"The operation '{what}' is not supported for computes of type {of(found).name}."
+        raise Refusal(400, "BadRequest", message)
+    arm_common.refuse_busy(found)
+    return found
+
+
+def _power(verb: str, call: Call) -> Answer:
+    """Play Compute_Start, _Stop and _Restart: 202 with `Location`."""
+    id_ = str(_instance(call, verb)["id"])
+    instances.begin(call.cloud, id_, verb)
+    headers = operations.begin(call, id_, verb, partial(instances.end, call.cloud, id_))
+    if _version(call) < ASYNC_POWER:
+        instances.end(call.cloud, id_)
+        return Answer(200)
+    del headers["Azure-AsyncOperation"]
+    return Answer(202, None, headers)
+
+
+def _version(call: Call) -> str:
+    return call.query.get("api-version", "")
+
+
+def _idle(call: Call) -> Answer:
+    """Play Compute_UpdateIdleShutdownSetting."""
+    return _settings(call, "updateIdleShutdownSetting", "idleTimeBeforeShutdown")
+
+
+def _sso(call: Call) -> Answer:
+    """Play `enableSso` (2024-04-01-preview), which azure-ai-ml calls."""
+    return _settings(call, "enableSso", "enableSSO")
+
+
+def _settings(call: Call, what: str, name: str) -> Answer:
+    value = call.json().get(name)
+    with call.cloud.state.transaction():
+        found = _instance(call, what)
+        if name == "enableSSO" and not isinstance(value, bool):
+            raise invalid("'enableSSO' must be true or false.")
+        if name != "enableSSO":
+            instance.check_idle(value)
+        inner: Document = {**common.inner(found), name: value}
+        changed: Document = {key: member for key, member in inner.items() if member is not None}
+        properties: Document = {
+            **ml.obj(found["properties"]),
+            "modifiedOn": ml.stamp(call.cloud.now()),
+            "properties": changed,
+        }
+        call.cloud.state.put(str(found["id"]), {**found, "properties": properties})
+    return Answer(200)
 
 
 def _extra() -> list[Route]:
     return [
         Route("POST", ONE + "/listNodes", _list_nodes),
         Route("POST", ONE + "/listKeys", _list_keys),
-        *(Route("POST", f"{ONE}/{verb}", _no_power) for verb in ("start", "stop", "restart")),
+        Route("POST", ONE + "/updateIdleShutdownSetting", _idle),
+        Route("POST", ONE + "/enableSso", _sso),
+        *(Route("POST", f"{ONE}/{verb}", partial(_power, verb)) for verb in instances.VERBS),
         *ml_quota.routes(),
     ]
 
 
 TYPE = Type(
     KIND,
-    Name(
-        r"[A-Za-z](?![A-Za-z0-9-]*-\d+$)[A-Za-z0-9-]{1,30}[A-Za-z0-9]",
-        "3-32 letters, digits and '-', starting with a letter, ending with a letter or digit, not '-' and a number",
-    ),
+    Name(r".*", "as its compute type has it"),  # each type has its own, judged in `_shape`
     _shape,
     top=("location", "tags", "sku", "identity"),
     location="optional",

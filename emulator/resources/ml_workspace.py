@@ -1,19 +1,25 @@
-"""Plays Microsoft.MachineLearningServices/workspaces (Workspaces_CreateOrUpdate, _Delete, _ListKeys; 2025-12-01).
+"""Plays Microsoft.MachineLearningServices/workspaces (Workspaces_*, 2025-12-01).
 
-A deleted workspace stays 14 days and blocks its name, unless it was deleted with `forceToPurge=true` ("Recover
-workspace data while soft deleted"). Its data plane is in other modules; they ask `require_reachable` first.
+What a body must be is in `workspace_rules`, its network in `managed_network` and `outbound_rule`, what a DELETE leaves
+in `deleted_workspaces`. The data plane is in other modules; they ask `require_reachable` first.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from emulator import accounts, arm_common, ml
+from emulator import accounts, ml
 from emulator.constants import TENANT_ID
-from emulator.resources import app_insights, key_vault, storage_account
-from emulator.resources.base import Name, Type, choice, exists
+from emulator.resources import (
+    container_registry,
+    deleted_workspaces,
+    managed_network,
+    outbound_rule,
+    private_endpoint,
+    workspace_rules,
+)
+from emulator.resources.base import Name, Type, merged
 from emulator.routing import Answer, Refusal, Route
 
 if TYPE_CHECKING:
@@ -23,8 +29,21 @@ if TYPE_CHECKING:
 
 KIND = "Microsoft.MachineLearningServices/workspaces"
 ONE = "/subscriptions/{sub}/resourceGroups/{rg}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
-RETENTION = timedelta(days=14)
-FIXED = ("storageAccount", "keyVault", "hbiWorkspace")
+OUTPUTS = (
+    "workspaceId",
+    "tenantId",
+    "mlFlowTrackingUri",
+    "notebookInfo",
+    "storageHnsEnabled",
+    "privateLinkCount",
+    "privateEndpointConnections",
+    "serviceProvisionedResourceGroup",
+    "provisioningState",
+    "creationTime",
+)
+"""The read-only members of WorkspaceProperties: what a client sends back of them is not heard."""
+DEEP = ("encryption", "managedNetwork", "serverlessComputeSettings")
+"""The members of which a PATCH may name a part (EncryptionUpdateProperties has the key's identifier alone)."""
 
 
 def require_reachable(_call: Call, workspace: Document) -> None:
@@ -41,95 +60,87 @@ def require_reachable(_call: Call, workspace: Document) -> None:
 
 
 def _shape(write: Write) -> Document:
-    given = write.properties
     if write.old is None:
-        _refuse_soft_deleted(write)
-    _check(write)
+        deleted_workspaces.refuse(write)
+    workspace_rules.check(write)
+    given = {name: value for name, value in write.properties.items() if name not in OUTPUTS}
     origin = write.cloud.origin
     host = origin.removeprefix("https://")
     guid = write.kept("workspaceId", lambda: str(uuid4()))
-    return {
+    shaped: Document = {
         "friendlyName": write.name,
-        "hbiWorkspace": False,
+        "hbiWorkspace": write.old_properties.get("hbiWorkspace", False),
         "publicNetworkAccess": "Enabled",
         "v1LegacyMode": False,
         "allowPublicAccessWhenBehindVnet": False,
         "enableDataIsolation": False,
-        "managedNetwork": {"isolationMode": "Disabled"},
+        "discoveryUrl": f"{origin}/discovery",
         **given,
+        "managedNetwork": managed_network.shape(write),
         "workspaceId": guid,
         "tenantId": TENANT_ID,
-        "discoveryUrl": f"{origin}/discovery",
         "mlFlowTrackingUri": f"azureml://{host}/mlflow/v2.0{write.id}",
         "notebookInfo": {"resourceId": guid, "fqdn": host, "isPrivateLinkEnabled": False},
         "storageHnsEnabled": False,
         "privateLinkCount": 0,
         "creationTime": write.kept("creationTime", lambda: ml.stamp(write.cloud.now())),
     }
+    if workspace_rules.encrypted(ml.obj(given.get("encryption"))):
+        shaped["serviceProvisionedResourceGroup"] = f"azureml-rg-{write.name}_{guid}"
+    return shaped
 
 
-def _check(write: Write) -> None:
-    given = write.properties
-    identity = ml.text(ml.obj(write.body.get("identity")).get("type")) or "None"
-    if identity == "None":
-        raise _refused("Missing identity: a workspace needs a system-assigned or user-assigned identity.")
-    for name in ("storageAccount", "keyVault"):
-        if not given.get(name):
-            raise _refused(f"Missing dependent resources in workspace json: {name}.")
-    account = exists(write.cloud, given["storageAccount"], storage_account.KIND, "properties.storageAccount")
-    exists(write.cloud, given["keyVault"], key_vault.KIND, "properties.keyVault")
-    if given.get("applicationInsights"):
-        exists(write.cloud, given["applicationInsights"], app_insights.TYPE.name, "properties.applicationInsights")
-    if ml.text(ml.obj(account.get("sku")).get("name")).startswith("Premium"):
-        raise _refused("A premium storage account can't be a workspace's default storage account.")
-    if ml.obj(account["properties"]).get("isHnsEnabled") is True:
-        raise _refused("A storage account with hierarchical namespace can't be a workspace's default storage account.")
-    choice(given.get("publicNetworkAccess"), "publicNetworkAccess", ("Enabled", "Disabled"))
-    choice(
-        given.get("systemDatastoresAuthMode"),
-        "systemDatastoresAuthMode",
-        ("AccessKey", "Identity", "UserDelegationSAS"),
-    )
-    mode = ml.obj(given.get("managedNetwork")).get("isolationMode")
-    choice(mode, "managedNetwork.isolationMode", ("Disabled", "AllowInternetOutbound", "AllowOnlyApprovedOutbound"))
-    choice(write.body.get("kind"), "kind", ("Default", "Hub", "Project", "FeatureStore"))
-    primary = given.get("primaryUserAssignedIdentity")
-    if primary:
-        exists(write.cloud, primary, "Microsoft.ManagedIdentity/userAssignedIdentities", "primaryUserAssignedIdentity")
-    for name in FIXED if write.old else ():
-        was = write.old_properties.get(name)
-        if str(given.get(name, was)).lower() != str(was).lower():
-            raise _refused(f"'{name}' of the workspace '{write.name}' cannot be changed after it was created.")
+def _outputs(write: Write) -> Document:
+    sku = ml.obj(write.body.get("sku"))
+    name = sku.get("name", "Basic")
+    return {"sku": {"name": name, "tier": name, **sku}, "kind": write.body.get("kind") or "Default"}
 
 
-def _refused(message: str) -> Refusal:
-    return Refusal(400, "ValidationError", message)
+def _patch(call: Call, old: Document, patch: Document) -> Document:
+    """Apply a PATCH (WorkspaceUpdateParameters), some members part by part."""
+    body = merged(call, old, patch)
+    before, sent = (ml.obj(source.get("properties")) for source in (old, patch))
+    deep: Document = {
+        name: {**ml.obj(before.get(name)), **ml.obj(sent[name])}
+        for name in DEEP
+        if isinstance(sent.get(name), dict) and before.get(name)
+    }
+    if "encryption" in deep:
+        parts = (ml.obj(ml.obj(source["encryption"]).get("keyVaultProperties")) for source in (before, sent))
+        first, last = parts
+        deep["encryption"] = {**ml.obj(deep["encryption"]), "keyVaultProperties": {**first, **last}}
+    return {**body, "properties": {**ml.obj(body["properties"]), **deep}}
 
 
-def _refuse_soft_deleted(write: Write) -> None:
-    found = write.cloud.state.get(arm_common.deleted_key(write.id))
+def _view(cloud: Cloud, document: Document) -> Document:
+    """Add what other resources say: the rules of the managed network, the private endpoints."""
+    properties = ml.obj(document["properties"])
+    connections = private_endpoint.connections(cloud, document)
+    shown: Document = {**properties, "managedNetwork": managed_network.view(cloud, document)}
+    if connections:
+        shown["privateEndpointConnections"] = [*connections]
+        shown["privateLinkCount"] = len(connections)
+        shown["notebookInfo"] = {**ml.obj(properties["notebookInfo"]), "isPrivateLinkEnabled": True}
+    return {**document, "properties": shown}
+
+
+def _find(call: Call) -> Document:
+    found = call.cloud.state.get(ONE.format(**{name: call.args[name] for name in ("sub", "rg", "name")}))
     if found is None:
-        return
-    if ml.moment(ml.text(found["deletedAt"])) + RETENTION <= write.cloud.now():
-        write.cloud.state.delete(arm_common.deleted_key(write.id))
-        return
-    message = "Soft-deleted workspace exists. Please purge or recover it. https://aka.ms/wsoftdelete"
-    raise Refusal(409, "Conflict", message)
+        message = f"The Resource '{KIND}/{call.args['name']}' under resource group '{call.args['rg']}' was not found."
+        raise Refusal(404, "ResourceNotFound", message)
+    return found
 
 
-def _going(cloud: Cloud, workspace: Document) -> None:
-    gone: Document = {"deletedAt": ml.stamp(cloud.now()), "resource": workspace}
-    cloud.state.put(arm_common.deleted_key(str(workspace["id"])), gone, "deleted-workspace")
+def _provision(call: Call) -> Answer:
+    """Play ManagedNetworkProvisions_ProvisionManagedNetwork."""
+    with call.cloud.state.transaction():
+        return managed_network.provision(call, _find(call))
 
 
 def _list_keys(call: Call) -> Answer:
     """Play Workspaces_ListKeys."""
-    id_ = ONE.format(**{name: call.args[name] for name in ("sub", "rg", "name")})
-    found = call.cloud.state.get(id_)
-    if found is None:
-        message = f"The Resource '{KIND}/{call.args['name']}' under resource group '{call.args['rg']}' was not found."
-        raise Refusal(404, "ResourceNotFound", message)
-    properties = ml.obj(found["properties"])
+    properties = ml.obj(_find(call)["properties"])
     account = accounts.by_id(call.cloud, ml.text(properties["storageAccount"]))
     insights = call.cloud.state.get(ml.text(properties.get("applicationInsights"))) or {}
     key = ml.obj(insights.get("properties")).get("InstrumentationKey")
@@ -140,19 +151,33 @@ def _list_keys(call: Call) -> Answer:
             "userStorageArmId": properties["storageAccount"],
             "userStorageResourceId": properties["storageAccount"],
             "appInsightsInstrumentationKey": key,
-            "containerRegistryCredentials": None,
+            "containerRegistryCredentials": container_registry.credentials(
+                call.cloud, ml.text(properties.get("containerRegistry"))
+            ),
             "notebookAccessKeys": None,
         },
     )
+
+
+def _extra() -> list[Route]:
+    return [
+        Route("POST", f"{ONE}/listKeys", _list_keys),
+        Route("POST", f"{ONE}/provisionManagedNetwork", _provision),
+        *deleted_workspaces.routes(),
+    ]
 
 
 TYPE = Type(
     KIND,
     Name(r"[A-Za-z0-9][A-Za-z0-9-]{2,32}", "3-33 letters, digits and '-', starting with a letter or digit"),
     _shape,
+    outputs=_outputs,
     top=("location", "tags", "sku", "kind", "identity"),
     put="location",
     delete="operation",
-    going=_going,
-    extra=lambda: [Route("POST", f"{ONE}/listKeys", _list_keys)],
+    going=deleted_workspaces.keep,
+    written=outbound_rule.write_inline,
+    view=_view,
+    patch=_patch,
+    extra=_extra,
 )

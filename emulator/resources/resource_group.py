@@ -146,7 +146,7 @@ def _resources(call: Call) -> Answer:
     value: list[Json] = []
     for _, document in call.cloud.state.all("arm", below):
         kind = arm_common.type_of(document)
-        if kind is not None and kind.location != "none" and _tracked(kind):
+        if kind is not None and document.get("location") and _tracked(kind):
             value.append({key: document[key] for key in SHOWN if key in document})
     return Answer(200, {"value": value})
 

@@ -9,6 +9,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from emulator import accounts, ml
+from emulator.resources import private_endpoint
 from emulator.resources.base import Name, Type, choice, invalid
 from emulator.routing import Answer, Refusal, Route
 
@@ -115,6 +116,7 @@ TYPE = Type(
     outputs=_account_outputs,
     top=("location", "tags", "sku", "kind", "identity", "extendedLocation"),
     put="location",
+    view=private_endpoint.with_connections,
     extra=lambda: [Route("POST", f"{ONE}/listKeys", _list_keys)],
 )
 CONTAINER = Type(

@@ -14,7 +14,7 @@ from uuid import uuid4
 from emulator import ml
 from emulator.arm_common import apply, with_state
 from emulator.resources import network_security_group
-from emulator.resources.base import Name, Type, Write, exists
+from emulator.resources.base import Name, Type, Write, choice, exists
 from emulator.routing import Refusal
 
 if TYPE_CHECKING:
@@ -25,6 +25,23 @@ if TYPE_CHECKING:
     from emulator.routing import Call, Json
 
 KIND = "Microsoft.Network/virtualNetworks"
+INTERFACE = "Microsoft.Network/networkInterfaces"
+SUBNET_READ_ONLY = ("ipConfigurations", "ipConfigurationProfiles", "privateEndpoints", "purpose", "provisioningState")
+POLICIES = ("Enabled", "Disabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled")
+SERVICES = (
+    "Microsoft.AzureActiveDirectory",
+    "Microsoft.AzureCosmosDB",
+    "Microsoft.CognitiveServices",
+    "Microsoft.ContainerRegistry",
+    "Microsoft.EventHub",
+    "Microsoft.KeyVault",
+    "Microsoft.ServiceBus",
+    "Microsoft.Sql",
+    "Microsoft.Storage",
+    "Microsoft.Storage.Global",
+    "Microsoft.Web",
+)
+"""Virtual network service endpoints (azure-docs virtual-network-service-endpoints-overview)."""
 RESERVED = 5
 """Azure keeps the first four addresses of a subnet and the last ("Azure Virtual Network FAQ")."""
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -42,17 +59,25 @@ def addresses(subnet: Document) -> int:
 
 
 def users(cloud: Cloud, id_: str) -> list[str]:
-    """List the ids of the computes that are placed in this subnet, or below this network or group."""
+    """List the ids of the computes and interfaces that are placed in this subnet, or below this network or group."""
     wanted = id_.lower()
     found = []
     for _, document in cloud.state.all("arm"):
-        if not ml.text(document.get("type")).lower().endswith("/workspaces/computes"):
-            continue
-        place = ml.obj(ml.obj(ml.obj(document["properties"]).get("properties")).get("subnet"))
-        subnet = ml.text(place.get("id")).lower()
-        if subnet == wanted or subnet.startswith(f"{wanted}/"):
+        used = [subnet.lower() for subnet in _places(document)]
+        if any(subnet == wanted or subnet.startswith(f"{wanted}/") for subnet in used):
             found.append(str(document["id"]))
     return found
+
+
+def _places(document: Document) -> list[str]:
+    """Return the subnets that a compute or an interface is in."""
+    kind, properties = ml.text(document.get("type")).lower(), ml.obj(document.get("properties"))
+    if kind.endswith("/workspaces/computes"):
+        return [ml.text(ml.obj(ml.obj(properties.get("properties")).get("subnet")).get("id"))]
+    if kind == INTERFACE.lower():
+        inner = [ml.obj(ml.obj(item).get("properties")) for item in ml.items(properties.get("ipConfigurations"))]
+        return [ml.text(ml.obj(item.get("subnet")).get("id")) for item in inner]
+    return []
 
 
 def _shape(write: Write) -> Document:
@@ -101,7 +126,7 @@ def _written(write: Write) -> None:
 
 
 def _view(cloud: Cloud, document: Document) -> Document:
-    subnets: list[Json] = list(cloud.state.children(f"{document['id']}/subnets"))
+    subnets: list[Json] = [_subnet_view(cloud, found) for found in cloud.state.children(f"{document['id']}/subnets")]
     return {**document, "properties": {**ml.obj(document["properties"]), "subnets": subnets}}
 
 
@@ -112,7 +137,7 @@ def _may_go(call: Call, document: Document) -> None:
 
 
 def _subnet(write: Write) -> Document:
-    given = write.properties
+    given = {name: value for name, value in write.properties.items() if name not in SUBNET_READ_ONLY}
     network = write.parent()
     space = [
         _parse(item)
@@ -129,12 +154,35 @@ def _subnet(write: Write) -> Document:
     group = ml.obj(given.get("networkSecurityGroup")).get("id")
     if group is not None:
         exists(write.cloud, group, network_security_group.TYPE.name, f"subnet {write.name}")
+    choice(given.get("privateEndpointNetworkPolicies"), "privateEndpointNetworkPolicies", POLICIES)
+    endpoints = [ml.obj(item) for item in ml.items(given.get("serviceEndpoints"))]
+    for endpoint in endpoints:
+        choice(endpoint.get("service") or "", "serviceEndpoints.service", SERVICES)
+    if endpoints:
+        given["serviceEndpoints"] = [{**endpoint, "provisioningState": "Succeeded"} for endpoint in endpoints]
     return {
         "delegations": [],
         "privateEndpointNetworkPolicies": "Disabled",
         "privateLinkServiceNetworkPolicies": "Enabled",
         **given,
     }
+
+
+def _subnet_view(cloud: Cloud, subnet: Document) -> Document:
+    """Add whose addresses are in the subnet."""
+    wanted = str(subnet["id"]).lower()
+    configurations: list[Json] = []
+    endpoints: list[Json] = []
+    for _, document in cloud.state.all("arm"):
+        if ml.text(document.get("type")) != INTERFACE or wanted not in [item.lower() for item in _places(document)]:
+            continue
+        properties = ml.obj(document["properties"])
+        configurations += [{"id": ml.obj(item).get("id")} for item in ml.items(properties["ipConfigurations"])]
+        if properties.get("privateEndpoint"):
+            endpoints.append(properties["privateEndpoint"])
+    seen = {"ipConfigurations": configurations, "privateEndpoints": endpoints}
+    shown: Document = {name: [*found] for name, found in seen.items() if found}
+    return {**subnet, "properties": {**ml.obj(subnet["properties"]), **shown}}
 
 
 def _refuse_overlap(write: Write, own: Network, network: str) -> None:
@@ -214,4 +262,5 @@ SUBNET = Type(
     put="operation",
     delete="operation",
     may_go=_subnet_may_go,
+    view=_subnet_view,
 )

@@ -14,7 +14,7 @@ def of(kind: Kind) -> Submitter:
     from runtime.submitters import aml_compute, local
 
     match kind:
-        case "AmlCompute":
+        case "AmlCompute" | "ComputeInstance":
             return aml_compute
         case "Local":
             return local

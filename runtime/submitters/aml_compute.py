@@ -1,4 +1,4 @@
-"""Runs on an AmlCompute cluster: the same REST calls as azure-ai-ml's, and the workspace's job as the truth.
+"""Runs on a cluster or an instance: the same REST calls as azure-ai-ml's, and the workspace's job as the truth.
 
 The run's id is the job's name. Everything before the PUT of the job is found again by content when it is repeated; the
 PUT itself goes out once, and what became of an unanswered one is asked by name.
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
     from runtime.control_plane import ControlPlane
     from runtime.jobfile import JobFile
+    from runtime.project import Project
     from runtime.records import Record
     from runtime.site import Site, Submission
     from runtime.wire import Object
+    from specs.compute import Target
 
 CANCEL = "2023-04-01-preview"
 """Jobs_Cancel."""
@@ -40,7 +42,7 @@ LATE_S = 60.0
 metrics, history, files = histories.metrics, histories.series, histories.files
 
 
-def check(source: JobFile) -> None:
+def check(source: JobFile, _target: Target, _project: Project) -> None:
     """Find what the workspace would refuse, as far as the files tell. Raises `SpecError`."""
     assets.check_environment(source)
     for name, given in source.data.items():
@@ -93,7 +95,7 @@ def _prepare(plane: ControlPlane, submission: Submission) -> job_body.Ids:
         code_id = code.result()
         inputs = {name: future.result() for name, future in data.items()}
     crash.point("uploaded")
-    compute = submission.target.id if submission.target.kind == "AmlCompute" else ""
+    compute = "" if submission.target.kind == "Local" else submission.target.id
     return job_body.Ids(compute, environment_id, code_id, inputs, record.token, record.experiment)
 
 
@@ -198,7 +200,7 @@ def read_log(site: Site, record: Record, address: str, offset: int) -> bytes:
 
 
 def nodes(site: Site, record: Record) -> int | None:
-    """Return how many nodes the cluster has right now (Compute_Get); None when that isn't for us to know."""
+    """Return how many nodes the cluster has right now (Compute_Get); None for an instance, or when we may not know."""
     try:
         found = site.plane(record).find(f"{record.workspace_id}{path('computes', record.target)}", COMPUTES)
     except RefusedError:

@@ -6,7 +6,10 @@ here, by whichever command looks first.
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from node import control, layout, processes, reading
@@ -15,33 +18,76 @@ from node import status as statuses
 from runtime import clock as clocks
 from runtime import crash, environments, paths, snapshot
 from runtime.clock import stamp
-from runtime.errors import NotFoundError, SubmissionError
+from runtime.errors import NotFoundError, SubmissionError, TargetError
 from runtime.events import Event
 from runtime.project import cache_folder
 from runtime.site import Look, Point, RunFile
+from specs.compute import LocalTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from runtime.jobfile import JobFile
+    from runtime.project import Project
     from runtime.records import Record, State
     from runtime.site import Metrics, Site, Submission
     from runtime.wire import Object
+    from specs.compute import Target
 
 LOGS = (layout.BUILD_LOG, layout.USER_LOG)
 NAMED, NAMED_OUTPUTS = "named", "named-outputs"
 """Where named outputs are, and what Azure lists them as."""
 CHUNK = 1 << 20
+GIB = 1 << 30
 
 
-def check(source: JobFile) -> None:
-    """Find what this machine can't do for a job. Raises `SpecError`."""
+def check(source: JobFile, target: Target, project: Project) -> None:
+    """Find what this machine can't do for a job. Raises `SpecError`, `TargetError`."""
     if isinstance(source.code, str):
         message = "is code that a workspace keeps, and this machine runs local folders only. Give a local folder."
         raise source.wrong(("code",), message, given=source.job.code, rule="code")
-    environments.resolve(source.job.environment, source.base, source.document)
+    _place(project, source, target)
     _data(source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How this machine runs a job: its environment and its limits."""
+
+    environment: Object
+    limits: Object
+    words: str
+    """What the environment is, and how true to the job file."""
+    notes: tuple[str, ...]
+
+
+def _place(project: Project, source: JobFile, target: Target) -> _Place:
+    """Decide the environment: the user's own interpreter as it is, or one that is built and kept.
+
+    Raises: `SpecError`; `TargetError` where there is no such interpreter.
+    """
+    local = target if isinstance(target, LocalTarget) else LocalTarget(name=target.name)
+    memory = local.memory_gib
+    limits: Object = {"cpus": local.cpus, "memory_bytes": int(memory * GIB) if memory else None}
+    if local.interpreter:
+        interpreter = str(_from(project, local.interpreter))
+        if not os.access(interpreter, os.X_OK):
+            raise TargetError(
+                f"local.interpreter of the stack is {interpreter}, which is missing or not executable here. "
+                "Change it in the stack's file, then: invoke up"
+            )
+        note = f"the job's environment is not built: it runs with {interpreter} as it is (local.interpreter)"
+        return _Place({"interpreter": interpreter}, limits, f"user-managed: {interpreter}", (note,))
+    found = environments.resolve(source.job.environment, source.base, source.document)
+    own = local.environments_folder
+    kept = _from(project, own) if own else cache_folder() / "environments"
+    built: Object = {"python": found.python, "pip": list(found.pip), "interpreter": None, "cache": str(kept)}
+    return _Place(built, limits, f"{found.fidelity}: {', '.join(found.pip) or 'no packages'}", found.notes)
+
+
+def _from(project: Project, path: str) -> Path:
+    """Read a path of a stack's file: `~` is the home, a relative one begins at the project."""
+    return project.root / Path(path).expanduser()
 
 
 def ignored(source: JobFile) -> list[str]:
@@ -62,8 +108,8 @@ def launch(site: Site, submission: Submission) -> None:
     """Copy the snapshot, write the job, start the supervisor; returns when that one holds its lock."""
     record, source, say = submission.record, submission.source, submission.on_event
     run_dir = site.store.attempt_folder(record)
-    resolution = environments.resolve(source.job.environment, source.base, source.document)
-    document = describe(record, source, resolution)
+    how = _place(site.project, source, submission.target)
+    document = describe(record, source, how.environment, how.limits)
     try:
         layout.private_dir(run_dir)
         if submission.snapshot is not None:
@@ -74,12 +120,11 @@ def launch(site: Site, submission: Submission) -> None:
         layout.create(run_dir, document)
     except OSError as error:
         raise SubmissionError(f"{run_dir} can't be written: {error.strerror}. The run was not started") from None
-    for note in (*resolution.notes, *ignored(source)):
+    for note in (*how.notes, *ignored(source)):
         say(Event("note", note))
     crash.point("environment")
     crash.point("uploaded")
-    words = f"{resolution.fidelity}: {', '.join(resolution.pip) or 'no packages'}"
-    site.store.update(record.id, phase="sending", sent=stamp(site.clock.now()), environment=words)
+    site.store.update(record.id, phase="sending", sent=stamp(site.clock.now()), environment=how.words)
     try:
         node_launch.start(run_dir)
     except node_launch.LaunchError as error:
@@ -88,7 +133,7 @@ def launch(site: Site, submission: Submission) -> None:
     site.store.update(record.id, phase="acknowledged")
 
 
-def describe(record: Record, source: JobFile, resolution: environments.Resolution) -> Object:
+def describe(record: Record, source: JobFile, environment: Object, limits: Object) -> Object:
     """Build the supervisor's `job.json`. Raises `SpecError` for an input that only a workspace can reach."""
     inputs: Object = {name: {"value": value} for name, value in source.literals.items()}
     inputs |= {name: {"path": str(path.absolute())} for name, path in _data(source).items()}
@@ -102,12 +147,8 @@ def describe(record: Record, source: JobFile, resolution: environments.Resolutio
         "inputs": inputs,
         "outputs": {name: {"path": f"{NAMED}/{name}"} for name in source.job.outputs},
         "environment_variables": dict(source.job.environment_variables),
-        "environment": {
-            "python": resolution.python,
-            "pip": list(resolution.pip),
-            "interpreter": None,
-            "cache": str(cache_folder() / "environments"),
-        },
+        "environment": environment,
+        "limits": limits,
         "timeout_s": limit.total_seconds() if limit else None,
         "tags": dict(source.job.tags),
         "created": record.created,

@@ -73,8 +73,8 @@ def nothing_made(project: Path) -> bool:
         (
             "      cpu-cluster:", "      cpu-cluster-1:",
             'error: stacks/dev.yaml:7:7: workspaces.research.computes.cpu-cluster-1 = "cpu-cluster-1"\n'
-            "  a cluster's name has 3 to 32 letters, digits and dashes, starts with a letter, and does not end in a "
-            "dash or in a dash and digits.   [rule compute-name]\n"
+            "  a compute's name has 2 to 32 letters, digits and dashes, starts with a letter, and a letter still "
+            "follows every dash: cpu-cluster, cpu1, not cpu-1.   [rule compute-name]\n"
             "1 error, nothing was sent.\n",
         ),
     ],
@@ -184,7 +184,7 @@ def test_two_computes_that_differ_in_case_only_are_one_too_many(project: Path) -
     code, _, told = invoke(project, "check", "--stack", "dev")
     assert code == 2
     assert told == (
-        "error: stacks/dev.yaml:11:20: workspaces.research.computes.CPU-Cluster\n"
+        'error: stacks/dev.yaml:11:7: workspaces.research.computes.CPU-Cluster = "CPU-Cluster"\n'
         "  workspace research has a compute of this name too (case does not count). Rename one."
         "   [rule duplicate-target]\n1 error, nothing was sent.\n"
     )

@@ -27,7 +27,7 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCS)
 def test_every_command_that_a_document_shows_is_one(document: str) -> None:
-    shown = set(re.findall(r"\binvoke ([a-z]+(?:\.[a-z]+)?)\b", (ROOT / document).read_text()))
+    shown = set(re.findall(r"\binvoke ([a-z]+(?:[.-][a-z]+)*)\b", (ROOT / document).read_text()))
     commands = set(tasks.namespace.task_names) | {
         alias for names in tasks.namespace.task_names.values() for alias in names
     }

@@ -79,7 +79,7 @@ def test_a_deleted_workspace_blocks_its_name_for_fourteen_days(ready: Arm) -> No
     assert ready.refused("GET", CPU) == (404, "ParentResourceNotFound")
     status, body = ready.call("PUT", WS, workspace())
     message = "Soft-deleted workspace exists. Please purge or recover it. https://aka.ms/wsoftdelete"
-    assert (status, mapping(mapping(body)["error"])["message"]) == (409, message)
+    assert (status, mapping(mapping(body)["error"])["message"]) == (400, message)
     ready.clock.forward(days=14)
     ready.put(WS, workspace(), 202)
     assert ready.get(f"{WS}/computes") == {"value": []}
@@ -158,7 +158,7 @@ def test_a_cluster_does_not_move_or_change_its_kind(ready: Arm) -> None:
     ready.put(CPU, cluster(), 201)
     assert ready.refused("PUT", CPU, cluster() | {"location": "eastus"}) == (409, "InvalidResourceLocation")
     other: dict[str, Json] = {"location": "westeurope", "properties": {"computeType": "ComputeInstance"}}
-    assert ready.refused("PUT", CPU, other) == (501, "NotImplemented")
+    assert ready.refused("PUT", CPU, other) == (400, "ImmutablePropertyChanged")
     no_place = {key: value for key, value in cluster().items() if key != "location"}
     assert ready.call("PUT", CPU, no_place)[0] == 200
     assert ready.get(CPU)["location"] == "westeurope"

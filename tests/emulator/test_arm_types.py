@@ -30,7 +30,6 @@ NO_SUBNETS = {
 }
 ROLE = f"{SUB}/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c"
 ASSIGNMENT = "/providers/Microsoft.Authorization/roleAssignments/11111111-2222-3333-4444-555555555555"
-PRINCIPAL = "99999999-2222-3333-4444-555555555555"
 
 
 @pytest.fixture
@@ -97,7 +96,8 @@ def test_a_subnet_in_use_stays_and_so_do_its_network_and_group(arm: Arm) -> None
 
 
 def test_a_security_group_in_use_stays(group: Arm) -> None:
-    rule = {"access": "Deny", "direction": "Inbound", "protocol": "*", "priority": 200}
+    rule = {"access": "Deny", "direction": "Inbound", "protocol": "*", "priority": 200, "sourceAddressPrefix": "*",
+            "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*"}  # fmt: skip
     body = {"location": "westeurope", "properties": {"securityRules": [{"name": "no", "properties": rule}]}}
     assert group.refused("PUT", SUBNET.replace("subnets/train", "x"), {})[0] == 501
     group.put(NSG, body, 201)
@@ -184,14 +184,15 @@ def test_an_account_without_shared_keys_lists_none(group: Arm) -> None:
 
 
 def test_a_role_assignment_is_made_once(group: Arm) -> None:
-    body = {"properties": {"principalId": PRINCIPAL, "roleDefinitionId": ROLE}}
+    body = {"properties": {"principalId": OBJECT_ID, "roleDefinitionId": ROLE}}
     assert group.call("PUT", RG + ASSIGNMENT, body)[0] == 201
     assert group.call("PUT", RG + ASSIGNMENT, body)[0] == 201
     shown = mapping(group.get(RG + ASSIGNMENT)["properties"])
     assert (shown["scope"], shown["principalType"], shown["createdBy"]) == (RG, "ServicePrincipal", OBJECT_ID)
     other = ASSIGNMENT.replace("1111", "2222")
     assert group.refused("PUT", RG + other, body) == (409, "RoleAssignmentExists")
-    changed = {"properties": {"principalId": PRINCIPAL.replace("9", "8"), "roleDefinitionId": ROLE}}
+    other_role = ROLE.replace("b24988ac-6180-42a0-ab88-20f7382dd24c", "acdd72a7-3385-48ef-bd42-f606fba81ae7")
+    changed = {"properties": {"principalId": OBJECT_ID, "roleDefinitionId": other_role}}
     assert group.refused("PUT", RG + ASSIGNMENT, changed) == (400, "RoleAssignmentUpdateNotPermitted")
     assert group.refused("PUT", STORAGE + ASSIGNMENT, body) == (404, "ResourceNotFound")
     assert group.call("DELETE", RG + ASSIGNMENT)[0] == 200

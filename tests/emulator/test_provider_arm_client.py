@@ -138,8 +138,19 @@ def test_a_lost_connection_is_tried_again_and_a_dead_emulator_is_named(arm: Fake
 
 def test_polling_stops_when_the_engine_is_gone(arm: FakeArm, client: ArmClient) -> None:
     arm.queued = [answer(201, {}, azure_asyncoperation=OPERATION)]
+    still_there = iter([True, False])
     with pytest.raises(GoneError):
-        client.put(GROUP, VERSION, {}, Call(active=lambda: False))
+        client.put(GROUP, VERSION, {}, Call(active=lambda: next(still_there)))
+    assert arm.requests == [("PUT", GROUP)]
+
+
+def test_nothing_is_changed_for_an_engine_that_is_gone(arm: FakeArm, client: ArmClient) -> None:
+    gone = Call(active=lambda: False)
+    with pytest.raises(GoneError):
+        client.put(GROUP, VERSION, {}, gone)
+    with pytest.raises(GoneError):
+        client.delete(GROUP, {"api-version": VERSION}, gone)
+    assert arm.requests == []
 
 
 def test_a_service_that_points_elsewhere_is_not_followed(arm: FakeArm, client: ArmClient) -> None:

@@ -27,7 +27,7 @@ def _sdk() -> Path:
 @cache
 def _class(token: str) -> ast.ClassDef:
     _, module, name = token.split(":")
-    file = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    file = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()  # public_ip_address
     tree = ast.parse((_sdk() / module / f"{file}.py").read_text(encoding="utf-8"))
     return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
 

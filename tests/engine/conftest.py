@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ class Site:
     def arm(self, path: str, method: str = "GET", body: object = None) -> dict[str, object]:
         """Call the emulator's ARM behind everybody's back, signed in as anyone would."""
         import ssl
+        import urllib.error
         import urllib.parse
         import urllib.request
 
@@ -72,9 +74,25 @@ class Site:
         content = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         request = urllib.request.Request(url, content, headers, method=method)
-        with urllib.request.urlopen(request, context=context) as answer:
-            result: dict[str, object] = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, context=context) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.read().decode()}") from None
+        result: dict[str, object] = json.loads(text) if text else {}
         return result
+
+    def put(self, path: str, body: object) -> dict[str, object]:
+        """Put a resource behind everybody's back and wait until it stands."""
+        self.arm(path, "PUT", body)
+        deadline = time.monotonic() + 60
+        while True:
+            found = self.arm(path)
+            state = found.get("properties", {}).get("provisioningState", "Succeeded")  # type: ignore[attr-defined]
+            if state == "Succeeded":
+                return found
+            assert state not in ("Failed", "Canceled"), found
+            assert time.monotonic() < deadline, found
 
 
 def make_site(folder: Path) -> Site:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from console import plans
+from console import adoption, changing, deploying, plans
 from engine.errors import EngineError
 from runtime import outputs
 from runtime.errors import HeldBackError
@@ -44,9 +44,10 @@ def test_1_up_makes_what_the_file_declares(site: Site) -> None:
     plan = site.yard.up("local", [])
     assert {name for name, op, _ in changes(plan) if op == "create"} == {
         "cpu-cluster", "research", "research-insights", "research-logs", "research-storage", "research-vault",
-        "spot-cluster", "trainyard-local", "trainyard-local-vnet", "trainyard-local-vnet-training", "training",
+        "spot-cluster", "trainyard-local", "trainyard-local-vnet", "trainyard-local-vnet-training",
+        "trainyard-local-vnet-training-nsg", "training",
     }  # fmt: skip
-    assert len(changes(plan)) == 11
+    assert len(changes(plan)) == 12
     found = outputs.load(site.yard.project, "local")
     assert found.names() == ["cpu-cluster", "spot-cluster", "local"]
     assert found.targets["cpu-cluster"].id.endswith(f"{GROUP}/computes/cpu-cluster")
@@ -60,7 +61,7 @@ def test_2_a_second_up_changes_nothing_and_refresh_finds_nothing(site: Site) -> 
 def test_3_plain_pulumi_sees_the_same(site: Site) -> None:
     done = site.pulumi("preview", "-s", "local", "--non-interactive", "--color=never")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.findall(r"^ +(.*\d+ .*)$", done.stdout.partition("Resources:")[2], re.MULTILINE) == ["18 unchanged"]
+    assert re.findall(r"^ +(.*\d+ .*)$", done.stdout.partition("Resources:")[2], re.MULTILINE) == ["19 unchanged"]
     assert "warning" not in done.stdout.lower() + done.stderr.lower()
 
 
@@ -75,7 +76,7 @@ def test_4_scale_settings_change_in_place(site: Site) -> None:
     assert changes(site.yard.up("local", [])) == expected
     compute = site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01")
     settings = compute["properties"]["properties"]["scaleSettings"]  # type: ignore[index]
-    assert settings == {"minNodeCount": 0, "maxNodeCount": 8, "nodeIdleTimeBeforeScaleDown": "PT300S"}
+    assert settings == {"minNodeCount": 0, "maxNodeCount": 8, "nodeIdleTimeBeforeScaleDown": "PT5M"}
 
 
 def test_5_another_size_is_a_replacement_and_needs_a_word(site: Site) -> None:
@@ -122,6 +123,56 @@ def test_6_a_change_outside_is_found_and_put_back(site: Site) -> None:
     assert [item[:2] for item in changes(site.yard.up("local", []))] == [("cpu-cluster", "update")]
     compute = site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01")
     assert compute["properties"]["properties"]["scaleSettings"]["maxNodeCount"] == 4  # type: ignore[index]
+
+
+def test_6_the_same_by_one_command_each(site: Site) -> None:
+    outside = {"properties": {"properties": {"scaleSettings": {"minNodeCount": 1, "maxNodeCount": 6}}}}
+    path = site.root / "stacks/local.yaml"
+    before = path.read_text()
+    site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01", "PATCH", outside)
+    (found,) = changing.adopt(site.yard, "local")
+    assert [(item.field, item.value) for item in found.moved] == [("min_node_count", 1), ("max_node_count", 6)]
+    assert changes(site.yard.preview("local")) == []
+    path.write_text(before)
+    found_again, done = changing.revert(site.yard, "local", [])
+    assert (found_again, done) == ([], None)  # nothing changed outside since: the file did, and `up` is for that
+    site.yard.up("local", [])
+    site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01", "PATCH", outside)
+    _, done = changing.revert(site.yard, "local", [])
+    assert done is not None
+    assert [item[:2] for item in changes(done)] == [("cpu-cluster", "update")]
+
+
+def test_6_what_exists_is_refused_until_it_is_adopted(site: Site) -> None:
+    body = {"location": "westeurope", "properties": {"computeType": "AmlCompute", "disableLocalAuth": True,
+        "properties": {
+        "vmSize": "Standard_D2_v2", "vmPriority": "Dedicated", "osType": "Linux", "enableNodePublicIp": True,
+        "remoteLoginPortPublicAccess": "Disabled",
+        "scaleSettings": {"minNodeCount": 0, "maxNodeCount": 3, "nodeIdleTimeBeforeScaleDown": "PT2M"}}}}  # fmt: skip
+    site.put(f"{GROUP}/computes/old-cluster?api-version=2025-12-01", body)
+    path = site.root / "stacks/local.yaml"
+    before = path.read_text()
+    declared = "      old-cluster: {kind: AmlCompute, vm_size: Standard_D3_v2, max_node_count: 5}\n"
+    path.write_text(before.replace("    computes:\n", f"    computes:\n{declared}"))
+    with pytest.raises(EngineError, match="cannot create already existing resource") as refused:
+        site.yard.up("local", [])
+    assert "invoke adopt NAME --stack local" in refused.value.hint
+    with pytest.raises(HeldBackError) as held:
+        adoption.adopt(site.yard, "local", "old-cluster", write=False)
+    assert str(held.value) == (
+        "old-cluster exists, and stacks/local.yaml would replace it. Nothing was done.\n"
+        "      vm_size is Standard_D2_v2, the file says Standard_D3_v2\n"
+        "  To take over what it has: invoke adopt old-cluster --stack local --write"
+    )
+    done = adoption.adopt(site.yard, "local", "old-cluster", write=True)
+    assert done.wrote[:2] == (
+        "workspaces.research.computes.old-cluster.vm_size", "workspaces.research.computes.old-cluster.max_node_count",
+    )  # fmt: skip
+    assert changes(site.yard.preview("local")) == []
+    with pytest.raises(HeldBackError, match="old-cluster belongs to stack local already"):
+        adoption.adopt(site.yard, "local", "old-cluster", write=False)
+    path.write_text(before)
+    site.yard.up("local", ["old-cluster"])
 
 
 def test_7_a_secret_is_nowhere_in_clear(site: Site) -> None:
@@ -185,12 +236,19 @@ def test_9_destroy_leaves_nothing(site: Site) -> None:
 
 
 def test_10_a_destroyed_stack_comes_up_again_even_after_plain_pulumi_destroy(site: Site) -> None:
-    assert len(changes(site.yard.up("local", []))) == 11
+    assert len(changes(site.yard.up("local", []))) == 12
     done = site.pulumi("destroy", "-s", "local", "--yes", "--non-interactive", "--color=never")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert deploying.lines(site.yard, "local", site.yard.preview("local"))[-1] == (
+        "  research was deleted before; Azure may keep the name until 14 days after. Take it back in the portal "
+        "(Recently deleted), or delete it for good: invoke purge --stack local"
+    )
     with pytest.raises(EngineError, match="Soft-deleted workspace exists") as refused:
         site.yard.up("local", [])
-    assert refused.value.hint.startswith("To delete the old one for good: invoke purge --stack local.")
+    assert refused.value.hint == (
+        "To take the old one back: the portal, Recently deleted; then: invoke adopt NAME --stack local. "
+        "To delete it for good: invoke purge --stack local. Then: invoke up --stack local"
+    )
     assert site.yard.purge("local") == ["research"]
     site.yard.up("local", [])
     assert site.yard.purge("local") == []

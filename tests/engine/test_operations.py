@@ -124,10 +124,10 @@ def test_the_lock_of_a_killed_operation_is_taken_away(session: Session) -> None:
         os.killpg(holder.pid, signal.SIGKILL)
     with pytest.raises(EngineError, match="is locked by"):
         operations.up(session)
-    assert [re.sub(r"\d{4}-.*", "T", line) for line in operations.unlock(session)] == [
+    assert [re.sub(r"\d{4}-.*", "T", line) for line in operations.unlock(session).locks] == [
         f"{who()}, process {holder.pid}, since T"
     ]
-    assert operations.unlock(session) == []
+    assert operations.unlock(session) == operations.Freed((), {})
     wait_for(lambda: hosts(session) == [])
     assert operations.up(session).counts == {"create": 1}
 

@@ -167,7 +167,7 @@ def test_a_target_that_is_not_in_the_stack_is_refused_where_it_is_written(up: Si
 def test_two_clones_do_not_disturb_each_other(up: Site, tmp_path: Path) -> None:
     other = make_site(tmp_path / "clone")
     try:
-        assert len([change for change in other.yard.up("local", []).differences if not change.component]) == 11
+        assert len([change for change in other.yard.up("local", []).differences if not change.component]) == 12
         other.edit("cpu-cluster", max_node_count=2)
         other.yard.up("local", [])
         assert up.yard.preview("local").empty

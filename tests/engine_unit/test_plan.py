@@ -210,16 +210,25 @@ def test_a_missing_plugin_says_who_needs_it_and_what_to_type(words: str) -> None
     [
         (
             "cannot create already existing resource '/subscriptions/s/resourceGroups/g'",
-            "It is not in this stack's state: another stack or somebody else owns it. "
-            "Choose another resource_group or name in stacks/prod.yaml.",
+            "It is not in this stack's state. If an `up` of this stack was killed: invoke recover --stack prod. Else "
+            "another stack or somebody else owns it. To take over a workspace or "
+            "compute: invoke adopt NAME --stack prod. Else choose another name in stacks/prod.yaml.",
         ),
         (
             'Status=0 Code="Unreachable" Message="the emulator at localhost:1 does not answer"',
-            "The emulator does not answer: invoke emulator.start, then type it again.",
+            "The emulator does not answer: invoke recover --stack prod, then type it again.",
         ),
         (
             "azure-native (resource) plugin [azure-native] did not begin responding to RPC connections",
-            "The emulator does not answer: invoke emulator.start, then type it again.",
+            "The emulator does not answer: invoke recover --stack prod, then type it again.",
+        ),
+        (
+            "failed to load checkpoint: EOF",
+            "A killed engine left a torn file: invoke recover --stack prod, then type it again.",
+        ),
+        (
+            "error reading from server: EOF",
+            "The provider died in the middle: invoke recover --stack prod, then type it again.",
         ),
         ('Status=409 Code="Conflict" Message="Another operation is in progress"', ""),
     ],

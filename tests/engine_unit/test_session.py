@@ -151,7 +151,7 @@ def test_an_operation_and_unlock_sweep_what_the_dead_left_and_leave_the_living(s
         with locks.workplace(session.data) as (second, _):
             assert set(session.data.glob("engine-*")) == {first, second}
         (session.data / "engine-dead").mkdir()
-        assert operations.unlock(session) == []
+        assert operations.unlock(session) == operations.Freed((), {})
         assert list(session.data.glob("engine-*")) == [first]
     assert list(session.data.glob("engine-*")) == []
 

@@ -223,3 +223,24 @@ with mlflow.start_run():
     (nested,) = (run_dir / layout.NESTED).iterdir()
     assert reading.last_metrics(nested) == {"inner": 1.0}
     assert (run_dir / layout.SUPERVISOR_LOG).read_text() == ""
+
+
+def test_a_run_is_kept_to_its_processors(runs: Runs) -> None:
+    ask = "import os; print(len(os.sched_getaffinity(0)))"
+    run_dir = runs.start(f'{sys.executable} -c "{ask}"', limits={"cpus": 1})
+    assert runs.end(run_dir).state == statuses.COMPLETED
+    assert runs.log(run_dir) == b"1\n"
+
+
+def test_every_process_of_a_run_is_kept_to_its_memory(runs: Runs) -> None:
+    ask = "import resource; print(resource.getrlimit(resource.RLIMIT_AS)); bytearray(1 << 30)"
+    run_dir = runs.start(f'{sys.executable} -c "{ask}"', limits={"memory_bytes": 1 << 29})
+    status = runs.end(run_dir)
+    assert (status.state, status.exit_code) == (statuses.FAILED, 1)
+    lines = runs.log(run_dir).splitlines()
+    assert (lines[0], lines[-1]) == (f"({1 << 29}, {1 << 29})".encode(), b"MemoryError")
+
+
+def test_limits_below_one_are_refused(runs: Runs) -> None:
+    status = runs.end(runs.start("true", limits={"cpus": 0}))
+    assert status.reason == "limits.cpus and limits.memory_bytes must be at least 1"

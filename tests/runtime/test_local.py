@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from runtime.errors import SpecError, TargetError
 from runtime.events import Event
 from runtime.runs import find_run, list_runs
 from runtime.submit import submit
+from specs.compute import LocalTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:
@@ -128,3 +130,51 @@ def test_values_of_environment_variables_are_nowhere_but_in_the_runs_own_private
     assert "canary" not in repr(said) + repr(ended)
     holders = [path.name for path in project.data.rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
     assert holders == ["job.json"]
+
+
+def run_with(project: Project, tmp_path: Path, command: str, **settings: float | str) -> tuple[Run, bytes, list[Event]]:
+    local = LocalTarget.model_validate({"name": "local", **settings})
+    stack = kit.some_outputs().model_copy(update={"local": local})
+    said: list[Event] = []
+    written: list[bytes] = []
+    job = kit.a_job(tmp_path / "digits", command=command, inputs=None)
+    run = submit(job, "local", stack=stack, project=project, on_event=said.append)
+    ended = run.stream(written.append, on_event=said.append)
+    return ended, b"".join(written), said
+
+
+def test_an_interpreter_of_ones_own_runs_the_job_as_it_is(project: Project, tmp_path: Path) -> None:
+    ask = 'python -c "import sys; print(sys.executable)"'
+    ended, log, said = run_with(project, tmp_path, ask, interpreter=sys.executable)
+    assert (ended.state, log.decode().strip()) == ("Completed", sys.executable)
+    assert ended.record.environment == f"user-managed: {sys.executable}"
+    note = f"the job's environment is not built: it runs with {sys.executable} as it is (local.interpreter)"
+    assert Event("note", note) in said
+
+
+def test_an_interpreter_that_is_not_there_is_refused_before_anything_is_written(
+    project: Project, tmp_path: Path
+) -> None:
+    with pytest.raises(TargetError) as error:
+        run_with(project, tmp_path, "true", interpreter="nowhere/python")
+    assert str(error.value) == (
+        f"local.interpreter of the stack is {project.root}/nowhere/python, which is missing or not executable here. "
+        "Change it in the stack's file, then: invoke up"
+    )
+    assert list_runs(project) == []
+
+
+def test_environments_are_kept_where_the_stack_says(project: Project, tmp_path: Path) -> None:
+    ended, _, _ = run_with(project, tmp_path, "true", environments_folder=str(tmp_path / "kept"))
+    assert ended.state == "Completed"
+    built = reading.status(ended.site.store.attempt_folder(ended.record)).environment
+    assert built is not None
+    assert built.interpreter == str(tmp_path / "kept" / built.id / "bin" / "python")
+
+
+def test_a_run_keeps_to_the_limits_of_the_stacks_local(project: Project, tmp_path: Path) -> None:
+    ask = "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_AS)[0])"
+    ended, log, _ = run_with(
+        project, tmp_path, f'python -c "{ask}"', interpreter=sys.executable, cpus=1, memory_gib=0.5
+    )
+    assert (ended.state, log) == ("Completed", f"1 {1 << 29}\n".encode())

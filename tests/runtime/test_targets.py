@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime import outputs
-from runtime.errors import NotDeployedError, RefusedError, SpecError, StoreError
+from runtime.errors import NotDeployedError, RefusedError, SpecError, StoreError, TargetError
 from runtime.events import Event
 from runtime.jobfile import open_job
 from runtime.submit import choose, submit
 from specs.base import EMULATOR_SUBSCRIPTION_ID
+from specs.compute import LocalTarget, VirtualMachineTarget
 from specs.job import CommandJob
 from tests.runtime import kit
 
@@ -131,16 +132,78 @@ def test_outputs_can_be_read_from_a_workspace(site: Site, transport: kit.FakeTra
         "name": "cpu-cluster",
         "properties": {"computeType": "AmlCompute", "properties": inner},
     }
-    other: Json = {"id": "x", "name": "vm", "properties": {"computeType": "VirtualMachine"}}
+    instance: Json = {
+        "id": f"{kit.WORKSPACE}/computes/ada-box",
+        "name": "ada-box",
+        "properties": {"computeType": "ComputeInstance", "properties": {"vmSize": "Standard_DS3_v2"}},
+    }
+    login: Json = {"address": "10.0.2.4", "sshPort": 2222, "administratorAccount": {"username": "ada"}}
+    machine: Json = {
+        "id": f"{kit.WORKSPACE}/computes/gpu-box",
+        "name": "gpu-box",
+        "properties": {"computeType": "VirtualMachine", "resourceId": "/vm", "properties": login},
+    }
+    other: Json = {"id": "x", "name": "k8s", "properties": {"computeType": "AKS"}}
     properties: Json = {"tenantId": "t", "storageAccount": kit.STORAGE}
     transport.replies["GET", kit.WORKSPACE] = [
         (200, {"id": kit.WORKSPACE, "name": "research", "location": "westeurope", "properties": properties})
     ]
-    transport.replies["GET", f"{kit.WORKSPACE}/computes"] = [(200, {"value": [cluster, other]})]
+    transport.replies["GET", f"{kit.WORKSPACE}/computes"] = [(200, {"value": [cluster, instance, machine, other]})]
     plane = site.cloud("emulator")
     found = outputs.of_workspace(kit.WORKSPACE, plane)
     expected = kit.some_outputs().model_copy(update={"stack": "research", "default_target": "local"})
-    assert found == expected
+    assert found.model_copy(update={"targets": {"cpu-cluster": found.targets["cpu-cluster"]}}) == expected
+    assert [found.targets["ada-box"].model_dump(), found.targets["gpu-box"].model_dump()] == [
+        {
+            "kind": "ComputeInstance",
+            "name": "ada-box",
+            "id": f"{kit.WORKSPACE}/computes/ada-box",
+            "workspace": "research",
+            "fixed": {},
+            "vm_size": "Standard_DS3_v2",
+        },
+        {
+            "kind": "VirtualMachine",
+            "name": "gpu-box",
+            "id": f"{kit.WORKSPACE}/computes/gpu-box",
+            "workspace": "research",
+            "fixed": {},
+            "address": "10.0.2.4",
+            "ssh_port": 2222,
+            "username": "ada",
+            "host_key": None,
+            "resource_id": "/vm",
+            "made_here": False,
+        },
+    ]
+
+
+def test_a_job_for_an_attached_machine_is_refused_and_leaves_no_trace(tmp_path: Path, site: Site) -> None:
+    machine = VirtualMachineTarget(
+        name="gpu-box",
+        id=f"{kit.WORKSPACE}/computes/gpu-box",
+        workspace="research",
+        address="10.0.2.4",
+        ssh_port=22,
+        username="ada",
+        host_key=None,
+        resource_id=None,
+        made_here=False,
+    )
+    stack = kit.some_outputs().model_copy(update={"targets": {"gpu-box": machine}})
+    with pytest.raises(TargetError) as error:
+        submit(kit.a_job(tmp_path / "digits"), "gpu-box", stack=stack, project=site.project, site=site)
+    assert str(error.value) == (
+        "gpu-box is a VirtualMachine, and jobs can't be sent to one yet. Nothing was sent.\n"
+        "  To log in to it: invoke ssh gpu-box"
+    )
+    assert site.store.all() == []
+
+
+def test_local_is_the_stacks_own_local(tmp_path: Path) -> None:
+    local = LocalTarget(name="local", cpus=1)
+    stack = kit.some_outputs().model_copy(update={"local": local})
+    assert choose(open_job(kit.a_job(tmp_path / "digits")), "local", stack, "local") == local
 
 
 def test_an_emulators_shell_does_not_reach_azure(project: Project) -> None:

@@ -60,7 +60,7 @@ def test_inputs_outputs_limits_and_identity_are_written_as_azure_takes_them(tmp_
         "kept": {"jobOutputType": "mlflow_model", "mode": "Upload", "uri": "azureml://x", "assetName": "m"},
     }
     assert (properties["limits"], properties["identity"], properties["resources"], properties["tags"]) == (
-        {"jobLimitsType": "Command", "timeout": "PT600S"},
+        {"jobLimitsType": "Command", "timeout": "PT10M"},
         {"identityType": "UserIdentity"},
         {"instanceCount": 1, "properties": {}, "shmSize": "2g"},
         {"a": "1"},
@@ -96,8 +96,10 @@ def test_what_this_machine_has_no_use_for_is_named(tmp_path: Path) -> None:
 def test_an_environment_that_a_cluster_can_not_take_is_refused_before_anything_is_sent(
     tmp_path: Path, environment: Json, message: str
 ) -> None:
+    source = open_job(kit.a_job(tmp_path / "digits", environment=environment))
+    cluster, project = kit.some_outputs().targets["cpu-cluster"], kit.a_project(tmp_path)
     with pytest.raises(SpecError) as error:
-        aml_compute.check(open_job(kit.a_job(tmp_path / "digits", environment=environment)))
+        aml_compute.check(source, cluster, project)
     assert [problem.message for problem in error.value.problems] == [message]
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from specs.checks import load_stack
 from specs.loader import parse, validate
 from specs.problems import Problem, SpecError
-from specs.stack import StackSpec, load_stack
+from specs.stack import StackSpec
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\
@@ -104,7 +105,7 @@ def test_a_subnet_without_room_for_all_nodes_is_refused() -> None:
     text = GOOD.replace("max_node_count: 2", "max_node_count: 4") + "        subnet: small\n"
     assert one(text) == (
         15, 17, f"{CPU}.subnet", '"small"',
-        "10.0.0.0/29 has room for 3 nodes; max_node_count is 4.", "subnet-room",
+        "10.0.0.0/29 has room for 3 machines; this needs 4. Widen it, or use another.", "subnet-room",
     )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def test_several_problems_are_told_at_once_in_file_order() -> None:
     text = GOOD.replace("westeurope", "West Europe").replace("max_node_count: 2", "max_node_count: none")
     assert [(item.line, item.field, item.rule) for item in problems(text)] == [
         (2, "location", "location"),
-        (14, f"{CPU}.max_node_count", "int-type"),
+        (14, f"{CPU}.max_node_count", "type"),
     ]
 
 
@@ -126,13 +127,21 @@ def test_an_unknown_identity_lists_the_identities() -> None:
     text = GOOD + "        identity: {type: UserAssigned, user_assigned_identities: [who]}\n"
     assert one(text)[2:] == (
         f"{CPU}.identity.user_assigned_identities.0", '"who"',
-        "no such identity. Allowed: none is declared under identities, or an ARM id.", "unknown-identity",
+        "no such identity. Allowed: none is declared under identities; NAME@STACK of another stack; an ARM id.",
+        "unknown-identity",
     )  # fmt: skip
 
 
 def test_a_missing_field_is_told_at_its_parent() -> None:
     text = GOOD.replace("        vm_size: Standard_D2_v2\n", "")
-    assert one(text) == (11, 7, CPU, None, "the field vm_size is missing.", "missing")
+    assert one(text) == (
+        11,
+        7,
+        CPU,
+        None,
+        "the field vm_size is missing: size of every node, e.g. Standard_D2_v2.",
+        "missing",
+    )
 
 
 def test_a_password_in_the_place_of_a_config_key_is_not_repeated() -> None:

@@ -1,0 +1,1 @@
+"""What `workspaces/computes` is made of: one module a compute type, and the checks that they share."""
