@@ -1,56 +1,73 @@
-"""What a stack's computes cost by the hour, before and after a change, from the catalogue of sizes. Pure."""
+"""What a stack's computes cost by the hour, before and after a change. Pure.
+
+From the catalogue of sizes, or from `Asked`: what the retail price service said of the stack's region just now.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from console.sizes import cost
 from specs.compute import AmlComputeTarget, ComputeInstanceTarget, VirtualMachineTarget
-from specs.prices import PriceRange, price_range
+from specs.prices import PriceRange, price_range, spread
 from specs.quotas import ask_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from specs.compute import ComputeSpec, DeployedTarget
     from specs.outputs import StackOutputs
+    from specs.prices import Price
     from specs.stack import StackSpec
+    from specs.vm_sizes import Priority
+
+Asked: TypeAlias = "Mapping[tuple[str, Priority], Price] | None"
 
 
-def declared(spec: ComputeSpec) -> PriceRange | None:
+def _range(vm_size: str, priority: Priority, nodes: tuple[int, int], asked: Asked) -> PriceRange | None:
+    if asked is None:
+        return price_range(vm_size, priority, *nodes)
+    each = asked.get((vm_size.lower(), priority))
+    return spread(each, *nodes) if each else None
+
+
+def declared(spec: ComputeSpec, asked: Asked = None) -> PriceRange | None:
     """Return what a declared compute costs; None where that is not known, or not this stack's to pay."""
     ask = ask_of(spec)
     if ask is None:
         return None
     least = ask.min_nodes if ask.kind == "AmlCompute" else 0  # one machine can be stopped
-    return price_range(ask.vm_size, ask.vm_priority, least, ask.max_nodes)
+    return _range(ask.vm_size, ask.vm_priority, (least, ask.max_nodes), asked)
 
 
-def deployed(target: DeployedTarget) -> PriceRange | None:
+def deployed(target: DeployedTarget, asked: Asked = None) -> PriceRange | None:
     """Return what a deployed compute costs."""
     match target:
         case AmlComputeTarget():
-            return price_range(target.vm_size, target.vm_priority, target.min_node_count, target.max_node_count)
+            nodes = (target.min_node_count, target.max_node_count)
+            return _range(target.vm_size, target.vm_priority, nodes, asked)
         case ComputeInstanceTarget():
-            return price_range(target.vm_size, "Dedicated", 0, 1)
+            return _range(target.vm_size, "Dedicated", (0, 1), asked)
         case VirtualMachineTarget():
             return None
         case _:
             assert_never(target)
 
 
-def notes(spec: StackSpec, known: StackOutputs | None) -> dict[str, str]:
+def notes(spec: StackSpec, known: StackOutputs | None, asked: Asked = None) -> dict[str, str]:
     """Say of every compute whose cost changes what it cost and what it will: `cost $0.00-0.58 → $0.00-1.16 /h`."""
     found = {}
     for at, compute in spec.computes():
         target = known.targets.get(at[-1]) if known else None
-        before, after = deployed(target) if target else None, declared(compute)
+        before, after = deployed(target, asked) if target else None, declared(compute, asked)
         if after and (before is None or (before.least, before.most) != (after.least, after.most)):
             found[at[-1]] = f"cost {f'{cost(before)} → ' if before else ''}{cost(after)} /h"
     return found
 
 
-def total(spec: StackSpec) -> str:
+def total(spec: StackSpec, asked: Asked = None) -> str:
     """Sum the stack's computes in one line; empty where none has a known price."""
-    prices = [price for _, compute in spec.computes() if (price := declared(compute))]
+    prices = [price for _, compute in spec.computes() if (price := declared(compute, asked))]
     if not prices:
         return ""
     first = min(prices, key=lambda price: price.as_of)
@@ -61,6 +78,6 @@ def total(spec: StackSpec) -> str:
         first.region,
         first.currency,
     )
-    missing = sum(ask_of(compute) is not None and declared(compute) is None for _, compute in spec.computes())
+    missing = sum(ask_of(compute) is not None and declared(compute, asked) is None for _, compute in spec.computes())
     unknown = f"; {missing} without a known price" if missing else ""
-    return f"  computes cost {cost(whole)} an hour ({whole.note(spec.location)}{unknown})"
+    return f"  computes cost {cost(whole)} ({whole.note(spec.location)}{unknown})"

@@ -11,6 +11,7 @@ from specs.compute import VirtualMachineTarget
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from console.costs import Asked
     from console.yard import Yard
     from engine.plan import Plan
     from runtime.control_plane import ControlPlane
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from specs.stack import StackSpec
 
 
-def lines(yard: Yard, stack: str, plan: Plan) -> list[str]:
+def lines(yard: Yard, stack: str, plan: Plan, asked: Asked = None) -> list[str]:
     """Render a plan with what each compute will cost and the runs that are on those it takes away."""
     spec, known = yard.spec(stack), yard.kept_outputs(stack)
-    notes = costs.notes(spec, known)
+    notes = costs.notes(spec, known, asked)
     for name in plans.lost(plan):
         if busy := active(yard, [name]):
             words = f"active on it: {', '.join(busy)}"
@@ -29,7 +30,7 @@ def lines(yard: Yard, stack: str, plan: Plan) -> list[str]:
     shown = plans.lines(plan, notes)
     if plan.empty:
         return shown
-    whole = costs.total(spec)
+    whole = costs.total(spec, asked)
     held = {name: end for name, end in purging.held_names(yard.project, plan, known).items() if not _purged(spec, name)}
     return [*shown, *([whole] if whole else []), *purging.notes(stack, held)]
 

@@ -15,6 +15,7 @@ from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, 
 from specs.stack import LOCAL
 
 if TYPE_CHECKING:
+    from console.costs import Asked
     from runtime.control_plane import ControlPlane
     from runtime.project import Project
     from specs.capabilities import Support
@@ -59,19 +60,19 @@ class _Seen(NamedTuple):
     nodes: str = NONE
 
 
-def targets(project: Project, known: StackOutputs | None) -> list[Row]:
-    """Ask about every target; one that can't be asked says so in its state."""
+def targets(project: Project, known: StackOutputs | None, asked: Asked = None) -> list[Row]:
+    """Ask about every target; one that can't be asked says so in its state. `asked`: prices of today."""
     from runtime.control_plane import connect
 
     found: list[Target] = [*known.targets.values(), known.local] if known else [LocalTarget(name=LOCAL)]
     plane = connect(known.cloud, project) if known else None
     with ThreadPoolExecutor(8, thread_name_prefix="targets") as pool:
-        return list(pool.map(lambda target: _row(target, plane, known), found))
+        return list(pool.map(lambda target: _row(target, plane, known, asked), found))
 
 
-def _row(target: Target, plane: ControlPlane | None, known: StackOutputs | None) -> Row:
+def _row(target: Target, plane: ControlPlane | None, known: StackOutputs | None, asked: Asked) -> Row:
     seen = _seen(target, plane, known)
-    price = None if isinstance(target, LocalTarget) else costs.deployed(target)
+    price = None if isinstance(target, LocalTarget) else costs.deployed(target, asked)
     return Row(
         name=target.name,
         kind=target.kind,

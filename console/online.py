@@ -67,6 +67,19 @@ def shape(yard: Yard, stack: str) -> StackSpec:
     return validate(read(yard.project.root / "stacks" / f"{stack}.yaml", f"stacks/{stack}.yaml"), StackSpec)
 
 
+def prices(yard: Yard, stack: str) -> dict[tuple[str, Priority], Price]:
+    """Ask what the sizes of a stack cost in its region now. Raises `ConnectionLostError`, `RefusedError`."""
+    from runtime.control_plane import connect
+    from runtime.retail import Retail
+    from specs.vm_sizes import find
+
+    spec = yard.spec(stack)
+    yard.cloud(stack, spec)
+    access = connect(spec.cloud, yard.project).access if spec.cloud == "emulator" else None
+    sizes = sorted({size.name for _, _, ask in asks(spec) if (size := find(ask.vm_size))})
+    return Retail.of(access).prices(sizes, spec.location)
+
+
 def stack_quotas(yard: Yard, stack: str, region: str, *, online: bool, write: str) -> Known:
     """Find the quotas of a stack's region: in the file that it names, or, `online`, from the subscription.
 

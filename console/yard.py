@@ -331,14 +331,15 @@ class Yard:
 
         return models.models(self.project, self.outputs(stack))
 
-    def targets(self, stack: str) -> list[Row]:
-        """List a stack's targets with their live state."""
+    def targets(self, stack: str, *, online: bool = False) -> list[Row]:
+        """List a stack's targets with their live state; `online`: with the prices of today."""
         from console import live
+        from console.online import prices as online_prices
 
         known = self.deployed(stack)
         if known is None:
             self.spec(stack)
-        return live.targets(self.project, known)
+        return live.targets(self.project, known, online_prices(self, stack) if online else None)
 
     def deploy(self, stack: str, file: str, trust: list[str], say: Callable[[str], None]) -> Service:
         """Put a model behind HTTP on this machine."""

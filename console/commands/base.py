@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STACK = "The stack: the name of a file in stacks/ (default: local)."
+ONLINE = "Ask the retail price service for the prices of today, in place of the catalogue's."
 JSON = "Print JSON for scripts instead of text for people."
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.commands.base import JSON, STACK, command, dump
+from console.commands.base import JSON, ONLINE, STACK, command, dump
 from console.failures import as_object, say
 
 if TYPE_CHECKING:
@@ -93,13 +93,17 @@ def check(
     print(f"  stacks/{stack}.yaml is good: {plural(workspaces, 'workspace')}, {plural(computes, 'compute')}")
 
 
-@command(help={"stack": STACK, "json": JSON})
-def preview(_c: Context, stack: str = "local", json: bool = False) -> None:
+@command(help={"stack": STACK, "json": JSON, "online": ONLINE})
+def preview(_c: Context, stack: str = "local", online: bool = False, json: bool = False) -> None:
     """Say what `up` would change. Changes nothing.
 
-    Example: invoke preview --stack local
+    Examples:
+      invoke preview --stack local
+      invoke preview --stack prod --online
+
     """
     from console import deploying, plans
+    from console.online import prices
     from console.progress import step
     from console.yard import Yard
 
@@ -112,7 +116,7 @@ def preview(_c: Context, stack: str = "local", json: bool = False) -> None:
     if json:
         dump(plans.as_json(plan))
     else:
-        print("\n".join(deploying.lines(yard, stack, plan)))
+        print("\n".join(deploying.lines(yard, stack, plan, prices(yard, stack) if online else None)))
         if not plan.empty:
             print(f"  next: {deploying.accepting(stack, plan)}")
 
@@ -237,8 +241,8 @@ def secret(_c: Context, key: str, stack: str = "local") -> None:
     print(f"  {key} is kept, encrypted, in stacks/Pulumi.{stack}.yaml")
 
 
-@command(help={"stack": STACK, "json": JSON})
-def targets(_c: Context, stack: str = "local", json: bool = False) -> None:
+@command(help={"stack": STACK, "json": JSON, "online": ONLINE})
+def targets(_c: Context, stack: str = "local", online: bool = False, json: bool = False) -> None:
     """List what jobs can run on, with its live state.
 
     Example: invoke targets --stack local
@@ -246,7 +250,7 @@ def targets(_c: Context, stack: str = "local", json: bool = False) -> None:
     from console import listings
     from console.yard import Yard
 
-    rows = Yard.here().targets(stack)
+    rows = Yard.here().targets(stack, online=online)
     if json:
         dump(rows)
     else:
