@@ -11,8 +11,8 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from emulator import ml
 from emulator.resources import addresses
-from emulator.resources.base import Name, Type, place, required
-from emulator.resources.virtual_network import INTERFACE, etag
+from emulator.resources.base import Type, place, required
+from emulator.resources.virtual_network import INTERFACE, NAME, etag
 from emulator.routing import Refusal
 
 if TYPE_CHECKING:
@@ -257,10 +257,7 @@ def _view(cloud: Cloud, endpoint: Document) -> Document:
 
 TYPE = Type(
     KIND,
-    Name(
-        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}[A-Za-z0-9_]",
-        "2-64 letters, digits, '_', '.', '-', starting with a letter or digit and ending with one or '_'",
-    ),
+    NAME,
     _shape,
     outputs=etag,
     top=("location", "tags", "extendedLocation"),

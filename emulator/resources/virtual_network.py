@@ -237,12 +237,14 @@ def etag(write: Write) -> Document:
     return {"etag": f'W/"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'}
 
 
+NAME = Name(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}[A-Za-z0-9_]",
+    "2-64 letters, digits, '_', '.', '-', starting with a letter or digit and ending with one or '_'",
+)
+"""Of networks and private endpoints (azure-docs resource-name-rules, Microsoft.Network)."""
 TYPE = Type(
     KIND,
-    Name(
-        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}[A-Za-z0-9_]",
-        "2-64 letters, digits, '_', '.', '-', starting with a letter or digit and ending with one or '_'",
-    ),
+    NAME,
     _shape,
     outputs=etag,
     top=("location", "tags", "extendedLocation"),

@@ -112,10 +112,11 @@ def main(folder: str, count: str, seed: str) -> None:
     site.yard.up(STACK, [])
     chance = random.Random(int(seed))  # noqa: S311 - repeatable on purpose
     began, wrong = time.monotonic(), 0
-    for number in range(int(count)):
-        for line in cycle(site, chance):
-            wrong += 1
-            print(f"cycle {number}: {line}")  # noqa: T201 - a command
+    for number in range(1, int(count) + 1):
+        found = cycle(site, chance)
+        wrong += len(found)
+        lines = [f"{number}: {time.monotonic() - began:.0f} s", *(f"  {line}" for line in found)]
+        print("\n".join(lines), flush=True)  # noqa: T201 - a command
     launch.stop(site.root / ".trainyard/emulator")
     print(f"{count} cycles, seed {seed}: {wrong} false differences, {time.monotonic() - began:.0f} s")  # noqa: T201
 

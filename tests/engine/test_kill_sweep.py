@@ -58,7 +58,7 @@ def swept(folder: Path) -> list[Outcome]:
         if os.environ.get("TRAINYARD_SWEEP") == "all":
             tried = [pool.submit(lane, folder / f"w{place}", parts) for place, parts in enumerate(LANES)]
         else:
-            tried = [pool.submit(sampled, folder / "up", "up", 9), pool.submit(sampled, folder / "down", "destroy", 10)]
+            tried = [pool.submit(sampled, folder / "up", "up", 3), pool.submit(sampled, folder / "down", "destroy", 3)]
         return [outcome for future in tried for outcome in future.result()]
 
 
@@ -66,4 +66,4 @@ def test_after_any_kill_recover_and_one_up_are_enough(tmp_path: Path) -> None:
     assert obtain.find() is not None, "no Pulumi engine: invoke setup"
     outcomes = swept(tmp_path)
     assert {str(outcome.point): outcome.troubles for outcome in outcomes if outcome.troubles} == {}
-    assert sum(outcome.reached for outcome in outcomes) >= 24
+    assert sum(outcome.reached for outcome in outcomes) >= 11
