@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console import drift
+from console.plans import real
+from runtime.errors import HeldBackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +45,17 @@ def adopt(yard: Yard, stack: str, on_event: Callable[[Progress], None] | None = 
 def revert(
     yard: Yard, stack: str, allowed: list[str], on_event: Callable[[Progress], None] | None = None
 ) -> tuple[list[Drift], Plan | None]:
-    """Make Azure again what the stack's file says; return what differed and what was done, if anything did."""
+    """Make Azure again what the stack's file says; return what differed and what was done, if anything did.
+
+    Raises:
+        HeldBackError: the file itself was changed since the last `up`: that would go along unseen.
+
+    """
+    own = real(yard.preview(stack, on_event))
+    if own:
+        names = ", ".join(sorted({change.name for change in own}))
+        message = f"stacks/{stack}.yaml has changes of its own, which would go along: {names}. Nothing was done."
+        raise HeldBackError(f"{message}\n  first: invoke up --stack {stack}")
     found = drifts(yard, stack, on_event)
     if not found:
         return [], None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from console.table import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from engine.plan import Change, Json, Plan
 
@@ -74,8 +74,8 @@ def lost(plan: Plan) -> dict[str, str]:
     return {name: op for name, op in sorted(found.items()) if op in ("replace", "delete")}
 
 
-def as_json(plan: Plan) -> dict[str, Json]:
-    """Render the whole plan for scripts."""
+def as_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Json]:
+    """Render the whole plan for scripts; `warnings` are the stack file's, before the engine's own."""
     return {
         "changes": [
             {
@@ -91,7 +91,7 @@ def as_json(plan: Plan) -> dict[str, Json]:
             for change in real(plan)
         ],
         "counts": dict(plan.counts),
-        "warnings": list(plan.warnings),
+        "warnings": [*warnings, *plan.warnings],
     }
 
 

@@ -152,6 +152,7 @@ class Yard:
                     f"To take the old one back: the portal, Recently deleted; then: invoke adopt NAME --stack {stack}. "
                     f"To delete it for good: invoke purge --stack {stack}. Then: invoke up --stack {stack}"
                 )
+            error.hint = error.hint or f"What was made before is recorded. Then again: invoke up --stack {stack}"
             raise
         self.keep_outputs(session)
         return done

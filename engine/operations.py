@@ -227,6 +227,9 @@ def operate(session: Session, arguments: Sequence[str], on_event: Callable[[Prog
             while wait(child, LOOK_S) is None:
                 log.read()
         log.read()
+        if child.returncode < 0:
+            message = f"the engine was killed (signal {-child.returncode}) in mid-{arguments[0]}"
+            raise EngineError(message, f"To put right what it left: invoke recover --stack {session.stack}")
         if child.returncode:
             raise failure(session.stack, log.events, words.read_text("utf-8", errors="replace"), arguments[0])
     return plan_of(log.events, round(time.monotonic() - started, 3))

@@ -61,7 +61,11 @@ def examine(
 
 def _quotas(path: Path, document: Document, name: str) -> Quotas:
     """Read the quota file that a stack names, from the project's folder."""
-    file = path.parent.parent / name
+    root = path.parent.parent.resolve()
+    file = root / name
+    if not file.resolve().is_relative_to(root):
+        message = "lies outside the project's folder. Name a file in it, for example quotas/dev.yaml."
+        raise SpecError([document.problem(("quotas",), message, given=document.given(("quotas",)), rule="quota-file")])
     if not file.exists():
         message = f"there is no such file. To make it: invoke quotas --stack {path.stem} --write {name}"
         raise SpecError([document.problem(("quotas",), message, given=document.given(("quotas",)), rule="file")])

@@ -122,10 +122,13 @@ def _refresh(stack: str, how: Choice, allowed: list[str], *, as_json: bool) -> N
     if how == "show":
         print(f"  next: invoke refresh --stack {stack} --adopt · invoke refresh --stack {stack} --revert")
     elif how == "adopt":
-        left = [item for item in found if item.stranger or item.change.op == "delete"]
-        print(f"  {shown} says so now; what no field of it can say is known to the state: {len(left)}")
-        if left:
-            print(f"  next: invoke preview --stack {stack}")
+        if any(item.moved for item in found):
+            print(f"  {shown} says so now")
+        gone = [item.change.name for item in found if item.change.op == "delete"]
+        if gone:
+            print(f"  {shown} still declares {', '.join(gone)}: delete it there, or: invoke up --stack {stack}")
+        elif any(item.stranger for item in found):
+            print(f"  what no field of it sets: invoke up --stack {stack}  puts it back")
     elif done is not None:
         print(f"  reverted: {summary(done, done=True).strip()}")
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
+TEMPLATE = "deploymentTemplate.json"
+"""What every ARM template names as its schema."""
+
+
 @command(help={"stack": STACK, "file": "Write here instead of to the terminal."})
 def export(_c: Context, stack: str = "local", file: str = "") -> None:
     """Print a stack as an ARM template, for scanners that read those. No network, no engine; holds no secret.
@@ -29,6 +33,8 @@ def export(_c: Context, stack: str = "local", file: str = "") -> None:
         print(text)
         return
     try:
+        if Path(file).exists() and TEMPLATE not in Path(file).read_text("utf-8", errors="replace"):
+            raise StoreError(f"{file} exists and is no ARM template. Give another name; it was not touched.")
         Path(file).write_text(f"{text}\n", "utf-8")
     except OSError as error:
         raise StoreError(f"{file} can't be written: {error.strerror}") from None

@@ -80,8 +80,14 @@ def check(
     from console import checking
     from console.table import plural
     from console.yard import Yard
+    from specs.problems import SpecError
 
-    found = checking.checked(Yard.here(), stack, allow_replace, online=online)
+    try:
+        found = checking.checked(Yard.here(), stack, allow_replace, online=online)
+    except SpecError as error:
+        if json:
+            dump({"stack": stack, "ok": False, "errors": [as_object(item) for item in error.problems]})
+        raise
     computes = len(found.spec.computes())
     workspaces = len(found.spec.all_workspaces())
     if json:
@@ -108,13 +114,14 @@ def preview(_c: Context, stack: str = "local", online: bool = False, json: bool 
     from console.yard import Yard
 
     yard = Yard.here()
-    for warning in yard.examined(stack).warnings:
+    warnings = [str(item) for item in yard.examined(stack).warnings]
+    for warning in warnings:
         say(f"warning: {warning}")
     with step("preview", f"planning stack {stack}") as work:
         plan = yard.preview(stack, lambda event: work.say(f"{event.op} {event.name}"))
         work.note = f"{stack}:{plans.summary(plan)}".replace(":  ", ": ")
     if json:
-        dump(plans.as_json(plan))
+        dump(plans.as_json(plan, warnings))
     else:
         print("\n".join(deploying.lines(yard, stack, plan, prices(yard, stack) if online else None)))
         if not plan.empty:
@@ -184,15 +191,21 @@ def destroy(_c: Context, stack: str = "local", yes: bool = False, purge: bool = 
         dump(plans.as_json(plan))
 
 
-@command(help={"stack": STACK})
-def purge(_c: Context, stack: str = "local") -> None:
+@command(help={"stack": STACK, "yes": "Don't ask."})
+def purge(_c: Context, stack: str = "local", yes: bool = False) -> None:
     """Delete for good the stack's workspaces that were deleted before and still block their name. Never a living one.
 
     Example: invoke purge --stack local
     """
+    from console.ask import agreed
     from console.yard import Yard
 
-    purged = Yard.here().purge(stack)
+    yard = Yard.here()
+    names = ", ".join(yard.spec(stack).workspaces)
+    if not yes and not agreed(f"Delete for good what is left of {names}, with its runs and models?", stack):
+        say("  nothing was deleted")
+        sys.exit(1)
+    purged = yard.purge(stack)
     print(f"  free now: {', '.join(purged)}" if purged else "  nothing to purge")
 
 
@@ -267,5 +280,6 @@ def schema(_c: Context) -> None:
         (stack_files.FILE, stack_files.stack_schema()),
         (targets_page.FILE, targets_page.targets_page()),
     ):
-        Path(file).write_text(text, "utf-8")
-        print(f"  {file}")
+        if Path(file).parent.is_dir():  # a team's own repository has no docs/ of ours
+            Path(file).write_text(text, "utf-8")
+            print(f"  {file}")

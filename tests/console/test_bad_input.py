@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -188,3 +189,21 @@ def test_two_computes_that_differ_in_case_only_are_one_too_many(project: Path) -
         "  workspace research has a compute of this name too (case does not count). Rename one."
         "   [rule duplicate-target]\n1 error, nothing was sent.\n"
     )
+
+
+def test_nothing_is_purged_unasked(project: Path) -> None:
+    assert invoke(project, "purge", "--stack", "dev") == (
+        1,
+        "",
+        "  Delete for good what is left of research, with its runs and models? Nobody to ask here: add --yes.\n"
+        "  nothing was deleted\n",
+    )
+    assert nothing_made(project)
+
+
+def test_what_is_wrong_is_json_too_where_json_was_asked_for(project: Path) -> None:
+    path = project / "stacks/dev.yaml"
+    path.write_text(path.read_text().replace("max_node_count: 2", "max_node_count: 0"))
+    code, out, _ = invoke(project, "check", "--stack", "dev", "--json")
+    (found,) = json.loads(out)["errors"]
+    assert (code, found["line"], found["field"], found["rule"]) == (2, 10, f"{HERE}.max_node_count", "range")

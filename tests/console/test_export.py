@@ -243,3 +243,18 @@ def test_a_file_that_cannot_be_written_is_one_message(
         StoreError("").exit_code,
         ("", f"error: {file} can't be written: No such file or directory\n"),
     )
+
+
+def test_a_file_that_is_something_else_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "local.yaml"
+    file.write_text("cloud: emulator\n")
+    with pytest.raises(SystemExit) as caught:
+        export(Context(), stack="local", file=str(file))
+    assert (caught.value.code, capsys.readouterr().err, file.read_text()) == (
+        StoreError("").exit_code,
+        f"error: {file} exists and is no ARM template. Give another name; it was not touched.\n",
+        "cloud: emulator\n",
+    )

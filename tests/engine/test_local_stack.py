@@ -134,12 +134,17 @@ def test_6_the_same_by_one_command_each(site: Site) -> None:
     assert [(item.field, item.value) for item in found.moved] == [("min_node_count", 1), ("max_node_count", 6)]
     assert changes(site.yard.preview("local")) == []
     path.write_text(before)
-    found_again, done = changing.revert(site.yard, "local", [])
-    assert (found_again, done) == ([], None)  # nothing changed outside since: the file did, and `up` is for that
+    with pytest.raises(HeldBackError) as refused:
+        changing.revert(site.yard, "local", [])
+    assert str(refused.value) == (
+        "stacks/local.yaml has changes of its own, which would go along: cpu-cluster. Nothing was done.\n"
+        "  first: invoke up --stack local"
+    )
     site.yard.up("local", [])
     site.arm(f"{GROUP}/computes/cpu-cluster?api-version=2025-12-01", "PATCH", outside)
     _, done = changing.revert(site.yard, "local", [])
     assert done is not None
+    assert changing.revert(site.yard, "local", []) == ([], None)
     assert [item[:2] for item in changes(done)] == [("cpu-cluster", "update")]
 
 
