@@ -103,13 +103,13 @@ def service_rules(use: Uses, prefix: str, location: str) -> list[tuple[int, Rule
     rules: list[tuple[int, Rule]] = []
     if use.takes_nodes:
         rules += enumerate(_inbound(use), FIRST)
+        rules += enumerate(_outbound(use, sorted({location, *use.regions})), FIRST)
+    # Machines come and go: theirs are last, so that a plan shows one rule more and not every rule moved by one.
     # The subnet's whole range: which address a machine gets is not known before it stands.
     rules += [
         (priority, Rule(f"ssh-to-{item.name}", "Inbound", "Tcp", item.ranges, prefix, (str(item.port),)))
         for priority, item in enumerate((item for item in use.machines if item.ranges), SSH_FIRST)
     ]
-    if use.takes_nodes:
-        rules += enumerate(_outbound(use, sorted({location, *use.regions})), FIRST)
     return rules
 
 
