@@ -169,8 +169,9 @@ async def _type(process: Process, terminal: _Terminal, pid: int) -> None:
         if not data:
             break
         await _write(terminal.master, data)
-    if process.channel.is_closing():
-        _signal(pid, "HUP")
+    # The end of what is typed may come a moment before the channel's, or long before: `ssh -t machine work < file`.
+    await process.channel.wait_closed()
+    _signal(pid, "HUP")
 
 
 async def _write(master: int, data: bytes) -> None:
