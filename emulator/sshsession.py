@@ -118,7 +118,7 @@ async def _with_terminal(process: Process, argv: list[str], home: str, environme
     line = 'exec "$@" <"$SSH_TTY" >"$SSH_TTY" 2>&1'
     none = asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(
-        # As sshd does: whoever started the emulator may have told it to ignore a hang-up (nohup), and that is inherited.
+        # As sshd does: who started the emulator may ignore hang-ups (nohup), and that is inherited.
         *("env", "--default-signal=HUP", "/bin/sh", "-c", line, "sh", *argv),
         stdin=none,
         stdout=none,
