@@ -59,6 +59,7 @@ class Blob(NamedTuple):
 
     name: str
     size: int
+    etag: str = ""
 
 
 def upload(
@@ -128,7 +129,8 @@ def listing(plane: ControlPlane, place: Place, prefix: str) -> list[Blob]:
         root = _xml(_send(plane, Request("GET", url), place.signature).body)
         for item in root.iter("Blob"):
             size = item.findtext("Properties/Content-Length") or "0"
-            found.append(Blob(item.findtext("Name") or "", int(size) if size.isdigit() else 0))
+            etag = item.findtext("Properties/Etag") or ""
+            found.append(Blob(item.findtext("Name") or "", int(size) if size.isdigit() else 0, etag))
         marker = root.findtext("NextMarker") or ""
         if not marker:
             return found

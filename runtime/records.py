@@ -13,10 +13,47 @@ State = Literal[
 """Azure's job states (JobStatus, 2025-12-01). NotResponding is not an end."""
 STATES: frozenset[str] = frozenset(State.__args__)  # type: ignore[attr-defined]  # a Literal's members
 TERMINAL: frozenset[str] = frozenset({"Completed", "Failed", "Canceled"})
-Kind = Literal["AmlCompute", "ComputeInstance", "Local"]
+Kind = Literal["AmlCompute", "ComputeInstance", "VirtualMachine", "Local"]
 """Of targets that run jobs."""
 Phase = Literal["intent", "sending", "acknowledged"]
 """How far the submission came: written down, about to be sent, accepted."""
+
+
+Retry = Literal["preemption", "none"]
+"""What is done again for the user: nothing, or what a preemption ended."""
+
+Fidelity = Literal["exact", "translated", "substituted", "user-managed"]
+"""`exact`: that image, that conda file; `translated`: a conda file's Python part in a virtual environment;
+`substituted`: a stand-in by the shipped table; `user-managed`: an interpreter that is taken as it is."""
+
+
+class Attempt(BaseModel):
+    """An attempt that was not the last: a preemption ended it, which is no failure of the job."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: int
+    job: str
+    """Name of its job in the workspace."""
+    reason: str
+    started: str | None = None
+    ended: str | None = None
+
+
+class Machine(BaseModel):
+    """Where a run on a machine reached by SSH is: enough to find it again from anywhere. Holds no secret."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    compute_id: str
+    """ARM id of the attached compute: who may read it may ask for its credentials."""
+    address: str
+    ssh_port: int
+    username: str
+    host_key: str
+    """The pinned public key, one OpenSSH line."""
+    folder: str
+    """The run's folder on that machine, absolute."""
 
 
 class Record(BaseModel):
@@ -38,7 +75,7 @@ class Record(BaseModel):
     cloud: Literal["azure", "emulator"] | None = None
     workspace_id: str | None = None
     job: str | None = None
-    """The job file, as given."""
+    """The job file, as given (an absolute path where it is one)."""
     display_name: str | None = None
     snapshot: str | None = None
     """Id of the code that was sent."""
@@ -62,8 +99,32 @@ class Record(BaseModel):
     cancel_requested: bool = False
     cancel_sent: bool = False
     attempt: int = 1
+    """The current one, from 1."""
+    attempts: tuple[Attempt, ...] = ()
+    """Those before it."""
+    retry: Retry = "none"
+    retried_from: str | None = None
+    """The run that this one repeats."""
+    git: dict[str, str] = {}
+    """Where the code comes from, under the names that Azure ML keeps it by (runtime/git.py)."""
+    parameters: dict[str, str] = {}
+    """The inputs that are values."""
+    fidelity: Fidelity | None = None
+    """How true the environment is to the job file; None where the service builds it."""
+    machine: Machine | None = None
+    """Of a run on a VirtualMachine."""
+
+    @property
+    def job_name(self) -> str:
+        """The name of the current attempt's job in the workspace."""
+        return attempt_name(self.id, self.attempt)
 
     @property
     def terminal(self) -> bool:
         """Whether the state can never change."""
         return self.state in TERMINAL
+
+
+def attempt_name(run_id: str, attempt: int) -> str:
+    """Return the name of an attempt's job: the run's id, from the second on with a number, as jobs are immutable."""
+    return run_id if attempt == 1 else f"{run_id}-attempt-{attempt}"
