@@ -156,7 +156,7 @@ class _Supervisor:
             return plan.interpreter
         if plan.cache is None:
             return None
-        from node import environments
+        from node import environments, overlay
 
         with (self.run_dir / layout.BUILD_LOG).open("ab") as log:
             try:
@@ -171,7 +171,7 @@ class _Supervisor:
         self.status = replace(
             self.status, environment=statuses.BuiltEnvironment(built.id, interpreter, built.cached, built.built_s)
         )
-        return interpreter
+        return str(overlay.make(self.run_dir, built.path) or interpreter)
 
     def execute(self, job: Job, interpreter: str | None) -> Stop:
         from node.tracking import Tracking
