@@ -9,7 +9,7 @@ The rule (azure-ai-ml 1.35.2, `get_ignore_file` and `IgnoreFile.is_file_excluded
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pathspec.patterns.gitignore.base import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -25,24 +25,46 @@ GIT_IGNORE = ".gitignore"
 ALWAYS = frozenset({".git", ".trainyard", "__pycache__"})
 """Never sent, at any depth. azure-ai-ml leaves `__pycache__` out of components only, and sends `.git`."""
 _GLOB = re.compile(r"[*?\[\\]")
+_NOTHING = re.compile(r"!?/(\*\*/)+")
+
+
+class _Pattern(NamedTuple):
+    """One line of an ignore file."""
+
+    matches: Callable[[str], re.Match[str] | None]
+    excludes: bool
+    prefix: str | None
+    """The literal path that a `!` pattern is bound to."""
+    folders_only: bool
 
 
 class Rules:
     """The patterns of one ignore file; paths given to it are relative to the file's folder."""
 
-    def __init__(self, patterns: Sequence[tuple[Callable[[str], object], bool, str | None]]) -> None:
+    def __init__(self, patterns: Sequence[_Pattern]) -> None:
         self._last_first = patterns[::-1]
 
     def verdict(self, path: str) -> bool | None:
         """Return True for excluded, False for kept, None where no pattern says anything. A folder ends in `/`."""
-        for matches, excludes, _ in self._last_first:
-            if matches(path):
-                return excludes
+        for pattern in self._last_first:
+            if pattern.matches(path):
+                return pattern.excludes
+        return None
+
+    def own(self, path: str) -> bool | None:
+        """Return git's verdict on a path itself: the folders it is in are judged before it, and `x/**` is not `x`."""
+        for pattern in self._last_first:
+            found = pattern.matches(path if pattern.folders_only else path.rstrip("/"))
+            if found is None:
+                continue
+            at = found.start("ps_d") if "ps_d" in found.re.groupindex else -1
+            if at < 0 or (pattern.folders_only and at == len(path) - 1):
+                return pattern.excludes
         return None
 
     def prunes(self, folder: str) -> bool:
         """Tell whether nothing below an excluded folder (`a/b/`) can be kept by a later `!` pattern."""
-        for matches, excludes, prefix in self._last_first:
+        for matches, excludes, prefix, _ in self._last_first:
             if excludes:
                 if matches(folder):
                     return True
@@ -51,8 +73,11 @@ class Rules:
         return False
 
 
-def read(path: Path, shown: str) -> Rules | None:
-    """Read an ignore file; None where there is none. Raises `SpecError` at the line that is no pattern."""
+def read(path: Path, shown: str, *, root: bool) -> Rules | None:
+    """Read an ignore file; None where there is none. Raises `SpecError` at the line that is no pattern.
+
+    The root's is read as azure-ai-ml 1.35.2 does (`_utils/_pathspec.py`): there `[^a]` is `^` or `a`, `/**/` nothing.
+    """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -66,15 +91,16 @@ def read(path: Path, shown: str) -> Rules | None:
     patterns = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()
-        if not text or text == "/":
+        if not text or text == "/" or (root and _NOTHING.fullmatch(text)):
             continue
         try:
-            pattern = GitIgnoreSpecPattern(text)
+            pattern = GitIgnoreSpecPattern(text.replace("[^", "[\\^") if root else text)
         except (GitIgnorePatternError, re.error):
             message = "is not a pattern. Escape a special character with a backslash."
             raise SpecError([Problem(shown, number, 1, "", message, given=repr(text), rule="ignore-pattern")]) from None
         if pattern.include is not None and pattern.regex is not None:
-            patterns.append((pattern.regex.search, pattern.include, _prefix(text)))
+            known = _Pattern(pattern.regex.search, pattern.include, _prefix(text), text.endswith("/"))
+            patterns.append(known)
     return Rules(patterns)
 
 
@@ -103,19 +129,19 @@ class Chain:
     @classmethod
     def of_root(cls, root: Path) -> Chain:
         """Read the root's ignore file. Raises `SpecError`."""
-        aml = read(root / AML_IGNORE, AML_IGNORE)
-        found = aml or read(root / GIT_IGNORE, GIT_IGNORE)
+        aml = read(root / AML_IGNORE, AML_IGNORE, root=True)
+        found = aml or read(root / GIT_IGNORE, GIT_IGNORE, root=True)
         return cls(((0, found),) if found else (), nested=aml is None)
 
     def below(self, folder: Path, relative: str) -> Chain:
         """Return the chain for a folder that has a `.gitignore` of its own; `relative` ends in a slash."""
-        found = read(folder / GIT_IGNORE, relative + GIT_IGNORE)
+        found = read(folder / GIT_IGNORE, relative + GIT_IGNORE, root=False)
         return Chain((*self._rules, (len(relative), found)), nested=True) if found else self
 
     def excludes(self, path: str) -> bool:
         """Tell whether a file stays behind."""
         for start, rules in self._deepest_first:
-            verdict = rules.verdict(path[start:])
+            verdict = rules.own(path[start:]) if start else self._of_root(rules, path)
             if verdict is not None:
                 return verdict
         return False
@@ -123,7 +149,25 @@ class Chain:
     def prunes(self, folder: str) -> bool:
         """Tell whether a folder (`a/b/`) need not be looked into."""
         for start, rules in self._deepest_first:
-            verdict = rules.verdict(folder[start:])
+            verdict = rules.own(folder[start:]) if start else self._of_root(rules, folder)
             if verdict is not None:
-                return verdict and rules.prunes(folder[start:])
+                # Below the root we are git: what is in an excluded folder can't come back.
+                return verdict and (start > 0 or rules.prunes(folder))
         return False
+
+    def _of_root(self, rules: Rules, path: str) -> bool | None:
+        """Return the root's verdict; what it says of a folder that a deeper file took back is void below that."""
+        verdict = rules.verdict(path)
+        return rules.own(path) if verdict and self.nested and self._taken_back(path) else verdict
+
+    def _taken_back(self, path: str) -> bool:
+        deeper = [(start, rules) for start, rules in self._deepest_first if start]
+        ends = [at + 1 for at, char in enumerate(path[:-1]) if char == "/"] if deeper else []
+        said = (
+            next(
+                (found for start, rules in deeper if start < end and (found := rules.own(path[start:end])) is not None),
+                None,
+            )
+            for end in ends
+        )
+        return False in said
