@@ -46,9 +46,9 @@ class Rules:
 
     def verdict(self, path: str) -> bool | None:
         """Return True for excluded, False for kept, None where no pattern says anything. A folder ends in `/`."""
-        for pattern in self._last_first:
-            if pattern.matches(path):
-                return pattern.excludes
+        for matches, excludes, _, _ in self._last_first:
+            if matches(path):
+                return excludes
         return None
 
     def own(self, path: str) -> bool | None:
@@ -158,7 +158,7 @@ class Chain:
     def _of_root(self, rules: Rules, path: str) -> bool | None:
         """Return the root's verdict; what it says of a folder that a deeper file took back is void below that."""
         verdict = rules.verdict(path)
-        return rules.own(path) if verdict and self.nested and self._taken_back(path) else verdict
+        return rules.own(path) if verdict and len(self._rules) > 1 and self._taken_back(path) else verdict
 
     def _taken_back(self, path: str) -> bool:
         deeper = [(start, rules) for start, rules in self._deepest_first if start]
