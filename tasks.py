@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection
 
-from console.commands import changes, emulator, export, init, machines, platform, runs, serving, sizes
+from console.commands import (
+    changes,
+    emulator,
+    environments,
+    evict,
+    export,
+    init,
+    machines,
+    platform,
+    retry,
+    runs,
+    serving,
+    sizes,
+)
 
 if TYPE_CHECKING:
     from invoke import Task
@@ -28,8 +41,23 @@ namespace = Collection(
     runs.submit, runs.logs, runs.cancel, runs.download, serving.deploy, serving.score, emulator.demo,
     sizes.sizes, sizes.quotas,
     machines.nodes, machines.ssh, machines.start, machines.stop, machines.restart, machines.host_key,
+    evict.evict,
 )  # fmt: skip
-namespace.add_collection(collection(list=runs.runs_list, show=runs.runs_show), "runs")
+namespace.add_collection(
+    collection(
+        list=runs.runs_list, show=runs.runs_show, logs=runs.logs, metrics=runs.metrics, compare=runs.compare,
+        cancel=runs.cancel, download=runs.download, retry=retry.runs_retry,
+    ),
+    "runs",
+)  # fmt: skip
+namespace.add_collection(
+    collection(
+        list=environments.environments_list,
+        prune=environments.environments_prune,
+        build=environments.environments_build,
+    ),
+    "environments",
+)
 namespace.add_collection(collection(list=serving.models_list, register=serving.models_register), "models")
 namespace.add_collection(collection(list=serving.endpoints_list, delete=serving.endpoints_delete), "endpoints")
 namespace.add_collection(

@@ -25,6 +25,14 @@ EXPORTS = {
     "VirtualMachine": "components.virtual_machine",
     "Workspace": "components.workspace",
 }
+"""`Workspace`, `AmlCompute`, `ComputeInstance` are what a Pulumi program declares; the v1 SDK's are `v1.Workspace` …"""
+V1 = (
+    "AdlaCompute", "AutoMLConfig", "ComputeTarget", "ComputeTargetException", "CondaDependencies", "DataReference",
+    "DatabricksCompute", "Datastore", "DockerConfiguration", "Environment", "Estimator", "Experiment",
+    "HDInsightCompute", "HyperDriveConfig", "MpiConfiguration", "PyTorch", "PyTorchConfiguration", "RemoteCompute",
+    "RunConfiguration", "ScriptRunConfig", "TensorFlow", "TensorflowConfiguration", "UserErrorException",
+)  # fmt: skip
+"""The v1 SDK's names that nothing else here has."""
 
 
 def submit(job: str | Path | CommandJob, target: str | None = None, *, stack: str = "local") -> Run:
@@ -41,9 +49,11 @@ def submit(job: str | Path | CommandJob, target: str | None = None, *, stack: st
 
 def __getattr__(name: str) -> object:
     """Import what is asked for."""
-    if name in EXPORTS:
-        return getattr(importlib.import_module(EXPORTS[name]), name)
-    known = ", ".join(sorted([*EXPORTS, "submit"]))
+    if name == "v1":
+        return importlib.import_module("runtime.v1")
+    if name in EXPORTS or name in V1:
+        return getattr(importlib.import_module(EXPORTS.get(name, "runtime.v1")), name)
+    known = ", ".join(sorted([*EXPORTS, *V1, "submit", "v1"]))
     raise AttributeError(f"module 'trainyard' has no attribute {name!r}; it has: {known}")
 
 

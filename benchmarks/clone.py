@@ -65,13 +65,18 @@ def plain() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def clone(folder: Path | None = None) -> Iterator[Yard]:
-    """Lay out a clone, `up` its local stack with the real engine, stop its emulator at the end."""
+def clone(folder: Path | None = None, computes: str = "") -> Iterator[Yard]:
+    """Lay out a clone, `up` its local stack with the real engine, stop its emulator at the end.
+
+    `computes`: lines of YAML, put before the computes that the stack has.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as name:
         root = Path(name) / "clone"
         (root / "stacks").mkdir(parents=True)
         for path in ("Pulumi.yaml", "tasks.py", "trainyard.py", "stacks/__main__.py", "stacks/local.yaml"):
             shutil.copy(ROOT / path, root / path)
+        stack = root / "stacks/local.yaml"
+        stack.write_text(stack.read_text().replace("    computes:\n", f"    computes:\n{computes}", 1))
         yard = Yard(Project(root))
         try:
             yard.up("local", [])

@@ -56,7 +56,12 @@ def _workspace(key: str, spec: StackSpec, known: Known) -> WorkspaceOutput:
     found = known["workspaces"][key]
     if key in spec.workspaces:
         return WorkspaceOutput.model_validate(
-            {**found, "location": spec.location, "fixed": fixed(spec.workspaces[key])}
+            {
+                **found,
+                "location": spec.location,
+                "fixed": fixed(spec.workspaces[key]),
+                "serverless": spec.workspaces[key].serverless_compute is not None,
+            }
         )
     return WorkspaceOutput.model_validate(
         {**found, "location": spec.existing_workspaces[key].location or spec.location}

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console import listings, plans, serving
+from console import listings, plans, run_listings, serving
 from console.progress import step
 from console.running import Teller, stream
 from console.table import took
@@ -42,7 +42,7 @@ def tell(yard: Yard, stack: str) -> None:
     on_laptop = train(yard, stack, LOCAL)
 
     chapter("4. What ran, and the better model")
-    show(listings.runs(yard.runs(None)[:5]))
+    show(run_listings.runs(yard.runs(None)[:5]))
     best = max((on_cluster, on_laptop), key=lambda run: run.metrics.get("accuracy", 0.0))
     model = yard.register(stack, MODEL, "outputs/model", best.id, "accuracy")
     show([f"  {model.name}:{model.version} is registered in the workspace, from {best.id}"])

@@ -1,12 +1,11 @@
-"""Runs, targets, models and endpoints as lines for a person. Pure but for the current time."""
+"""Targets, nodes, models and endpoints as lines for a person. Pure but for the current time."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.sizes import cost_range
-from console.table import columns, took
+from console.table import clock_time, columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,62 +14,8 @@ if TYPE_CHECKING:
     from console.serving import Scores
     from runtime.machines import Node
     from runtime.models import Model
-    from runtime.runs import Run
     from runtime.services import Service
     from specs.capabilities import Support
-
-METRIC_COLUMNS = 2
-"""As many metrics as fit beside the rest on a terminal of 100 columns; `runs.show` has all."""
-
-
-def runs(found: Sequence[Run]) -> list[str]:
-    """List runs, newest first, with the metrics that most of them share."""
-    if not found:
-        return ["  no runs yet. To submit one: invoke submit examples/digits/job.yml"]
-    names = shared_metrics(found)
-    head = ["RUN", "TARGET", "STATE", "STARTED", "TOOK", *(name.upper() for name in names)]
-    rows = []
-    for run in found:
-        cells = [f"{run.metrics[name]:.4g}" if name in run.metrics else "-" for name in names]
-        state = f"{run.state} (as last seen)" if run.stale else run.state
-        rows.append(
-            [run.id, run.target, state, clock_time(run.record.started or run.created), took(run.duration_s), *cells]
-        )
-    notes = sorted({f"  {run.target}: {run.stale}" for run in found if run.stale})
-    return [*columns(head, rows), *notes]
-
-
-def shared_metrics(found: Sequence[Run]) -> list[str]:
-    """Choose the metrics to show: those that most runs have, accuracy before the rest."""
-    counts: dict[str, int] = {}
-    for run in found:
-        for name in run.metrics:
-            counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: (-counts[name], name != "accuracy", name))[:METRIC_COLUMNS]
-
-
-def run(found: Run) -> list[str]:
-    """Show one run, a fact a line."""
-    record = found.record
-    facts = [
-        ("run", found.id),
-        ("state", f"{found.state}{': ' + record.reason if record.reason else ''}"),
-        ("target", f"{found.target} ({record.kind})"),
-        ("experiment", found.experiment),
-        ("job file", record.job),
-        ("created", record.created),
-        ("started", record.started),
-        ("ended", record.ended),
-        ("took", took(found.duration_s)),
-        ("exit code", None if record.exit_code is None else str(record.exit_code)),
-        ("environment", record.environment),
-        ("snapshot", record.snapshot),
-        ("workspace", record.workspace_id),
-        ("as last seen", found.stale),
-    ]
-    lines = [f"  {label:<14}{value}" for label, value in facts if value]
-    return [*lines, *(f"  {name:<14}{value:.6g}" for name, value in sorted(found.metrics.items()))]
-
 
 MARKS: dict[Support, str] = {"yes": "\N{CHECK MARK}", "no": "-", "maybe": "?", "beyond": "+", "pipeline only": "p"}
 MEANINGS: dict[Support, str] = {
@@ -140,11 +85,3 @@ def score(result: Scores) -> list[str]:
         if answer != label
     ]
     return [*wrong, f"  {result.right} of {len(result.labels)} right ({each})  {result.uri}"]
-
-
-def clock_time(moment: str) -> str:
-    """Show an ISO moment in local time: the hour for today, the date before."""
-    if not moment:
-        return "-"
-    local = datetime.fromisoformat(moment).astimezone()
-    return local.strftime("%H:%M" if local.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")

@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from console.table import took
+from console.table import plural, size, took
+from runtime.errors import TrainyardError
+from runtime.loglines import ALL
+from runtime.records import TERMINAL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from console.yard import Yard
     from runtime.events import Event
+    from runtime.loglines import Wanted
     from runtime.runs import Run
 
 QUIET = {"run", "sent", "log"}
-"""Said otherwise, or by the log itself."""
+"""Said otherwise, or by the log itself; so is a state that is the end."""
 LABEL = 14
+_PIECES = re.compile(rb"[^\r\n]*(?:\r?\n|\r)|[^\r\n]+")
 
 
-def submit_and_follow(  # noqa: PLR0913 - the command's own options
-    yard: Yard, job: str, target: str | None, stack: str, *, follow: bool = True, quiet: bool = False
-) -> Run:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a submission is asked for on the command line, beyond the job's file."""
+
+    target: str | None
+    stack: str
+    overrides: Sequence[str] = ()
+    exact: bool = False
+
+
+def submit_and_follow(yard: Yard, job: str, asked: Asked, *, follow: bool = True, quiet: bool = False) -> Run:
     """Submit a job file; with `follow`, stream its log to stdout and wait for its end. `quiet`: print nothing."""
     say = Teller(quiet=quiet)
-    run = yard.submit(Path(job), target, stack, say)
+    run = yard.submit(Path(job), asked.target, asked.stack, say, overrides=asked.overrides, exact=asked.exact)
     if not follow:
         say.line("submit", f"{run.id} → {run.target} is {run.state}. To follow it: invoke logs {run.id}")
         return run
     return stream(run, say, quiet=quiet)
 
 
-def follow_logs(run: Run) -> int:
-    """Stream a run's log from its beginning to its end; return an exit code: 0 when it completed."""
-    ended = stream(run, Teller(quiet=False), quiet=False)
-    return 0 if ended.state == "Completed" else 1
+def follow_logs(run: Run, wanted: Wanted = ALL) -> int:
+    """Show a run's logs, as a rule to its end; return an exit code: 1 where the run ended otherwise than completed."""
+    ended = stream(run, Teller(quiet=False), quiet=False, wanted=wanted)
+    return 0 if ended.state == "Completed" or not (wanted.follow and ended.terminal) else 1
 
 
-def stream(run: Run, say: Teller, *, quiet: bool) -> Run:
+def stream(run: Run, say: Teller, *, quiet: bool, wanted: Wanted = ALL) -> Run:
     """Write the log as it comes, to stdout; Ctrl-C leaves the run alone and exits 130."""
     terminal = sys.stdout.isatty()
-    out = sys.stdout.buffer
+    out = Margin(sys.stdout.buffer) if terminal else sys.stdout.buffer
 
     def write(chunk: bytes) -> None:
         if not quiet:
@@ -48,17 +64,37 @@ def stream(run: Run, say: Teller, *, quiet: bool) -> Run:
             out.flush()
 
     try:
-        ended = run.stream(write, on_event=say, terminal=terminal)
+        ended = run.stream(write, on_event=say, terminal=terminal, wanted=wanted)
     except KeyboardInterrupt:
         print(  # noqa: T201 - this is the terminal
-            f"\n  detached; the run goes on. invoke logs {run.id} · invoke cancel {run.id}", file=sys.stderr
+            f"\n  detached; the run goes on. invoke logs {run.id} --follow · invoke cancel {run.id}", file=sys.stderr
         )
         sys.exit(130)
-    metrics = "   ".join(f"{name} {value:.4g}" for name, value in sorted(ended.metrics.items()))
-    say.line(ended.state.lower(), f"{ended.id}  {took(ended.duration_s)}   {metrics}".rstrip())
-    if ended.state == "Failed" and ended.record.reason:
-        say.line("", ended.record.reason)
+    if wanted.follow:
+        say.ended(ended)
     return replace(ended)
+
+
+class Margin:
+    """Sets a job's own lines apart from ours, on a terminal: each begins with a bar."""
+
+    BAR = b"    | "
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._last = b"\n"
+
+    def write(self, chunk: bytes) -> int:
+        """Write what came, at once, also half a line; after a carriage return the line begins anew."""
+        for piece in _PIECES.findall(chunk):
+            fresh = self._last == b"\n" or (self._last == b"\r" and piece != b"\n")
+            self._out.write((self.BAR if fresh else b"") + piece)
+            self._last = piece[-1:]
+        return len(chunk)
+
+    def flush(self) -> None:
+        """Have it seen."""
+        self._out.flush()
 
 
 class Teller:
@@ -74,8 +110,16 @@ class Teller:
             self._end_line()
         elif event.topic == "run":
             self.line("submit", event.text)
-        elif event.topic not in QUIET and event.total is None:
+        elif event.topic not in QUIET and event.total is None and event.text not in TERMINAL:
             self.line(f"  {event.topic}", event.text)
+
+    def ended(self, run: Run) -> None:
+        """Say how a run ended: how long it took, what it scored, what it left."""
+        metrics = "   ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()))
+        facts = [run.id, took(run.duration_s), metrics, left(run)]
+        self.line(run.state.lower(), "   ".join(fact for fact in facts if fact))
+        if run.state == "Failed" and run.record.reason:
+            self.line("", run.record.reason)
 
     def _end_line(self) -> None:
         """Start a line of our own where the job's log ended without a newline."""
@@ -86,3 +130,15 @@ class Teller:
         """Print one fact."""
         if not self.quiet:
             print(f"  {label:<{LABEL}}{text}", file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal
+
+
+def left(run: Run) -> str:
+    """Say how much a run has in `outputs/`; nothing where it has none, or where that can't be asked now."""
+    from runtime import submitters
+
+    try:
+        found = submitters.of(run.record.kind).files(run.site, run.record)
+    except TrainyardError:
+        return ""  # how it ended is known, and is what matters here; `invoke download` says why not
+    sizes = [file.size for file in found if file.name.startswith("outputs/")]
+    return f"outputs/ {plural(len(sizes), 'file')}, {size(sum(sizes))}" if sizes else ""

@@ -1,7 +1,8 @@
-"""Aligned columns, durations, money: plain text, the same on a terminal and in a pipe. Pure."""
+"""Aligned columns, durations, moments: plain text, the same on a terminal and in a pipe. Pure but for the date."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,3 +47,13 @@ def size(count: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Count something: `1 file`, `2 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def clock_time(moment: str, *, full: bool = False) -> str:
+    """Show an ISO moment in local time: the hour for today, the date before; `full`: always both, with seconds."""
+    if not moment:
+        return "-"
+    local = datetime.fromisoformat(moment).astimezone()
+    if full:
+        return local.strftime("%Y-%m-%d %H:%M:%S")
+    return local.strftime("%H:%M" if local.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")

@@ -15,7 +15,7 @@ from specs.cloud import disagreement, emulator_variables
 from specs.problems import Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from console.live import Row
@@ -245,15 +245,33 @@ class Yard:
         wanted = session.environment()
         return {name: value for name, value in wanted.items() if os.environ.get(name) != value}
 
-    def submit(self, job: Path | CommandJob, target: str | None, stack: str, on_event: OnEvent) -> Run:
+    def submit(  # noqa: PLR0913 - what a command gives, and two that all others leave out
+        self,
+        job: Path | CommandJob,
+        target: str | None,
+        stack: str,
+        on_event: OnEvent,
+        *,
+        overrides: Sequence[str] = (),
+        exact: bool = False,
+    ) -> Run:
         """Submit a job. `local` needs no stack; everything else needs a deployed one."""
+        from runtime.site import Options
         from runtime.submit import submit
         from specs.stack import LOCAL
 
         known = self.deployed(stack) if target != LOCAL or stack in self.stack_names() else None
         if known is None and target != LOCAL:
             self.spec(stack)
-        return submit(job, target, stack=known or stack, project=self.project, on_event=on_event)
+        return submit(
+            job,
+            target,
+            stack=known or stack,
+            project=self.project,
+            on_event=on_event,
+            options=Options(exact=exact),
+            overrides=overrides,
+        )
 
     def keep_secret(self, stack: str, key: str, value: str) -> None:
         """Keep a secret for a stack, encrypted, under a key that a stack file can name."""
@@ -288,14 +306,21 @@ class Yard:
                 self._emulator()
                 return
 
-    def runs(self, stack: str | None) -> list[Run]:
-        """List runs, newest first; of one stack, or of all."""
-        from runtime.runs import list_runs
+    def runs(
+        self, stack: str | None, chosen: Callable[[Run], bool] | None = None, last: int | None = None
+    ) -> list[Run]:
+        """List runs, newest first; of one stack, or of all. Only those that are listed are asked about.
+
+        `chosen` judges by what a run never changes; `last`: no more than so many of these.
+        """
+        from runtime.runs import asked, list_runs
 
         if stack is not None:
             self.spec(stack)
         self.awake()
-        return [run for run in list_runs(self.project) if stack in (None, run.record.stack)]
+        found = list_runs(self.project, refreshed=False)
+        found = [run for run in found if stack in (None, run.record.stack) and (chosen is None or chosen(run))][:last]
+        return asked(found[0].site, found) if found else []
 
     def run(self, run_id: str, workspace: str | None = None) -> Run:
         """Find a run here, or in a workspace that is named; as last seen where the truth can't be asked."""

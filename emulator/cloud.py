@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from emulator.clusters import Clusters
+    from emulator.collect import Uploaded
     from emulator.instances import Instances
     from emulator.ssh import Servers
     from emulator.state import State
@@ -38,3 +39,5 @@ class Cloud:
     """Set by the server likewise: the SSH servers of nodes, instances and virtual machines."""
     instances: Instances | None = None
     """Set by the server likewise: switches compute instances by their timetables and when they are idle."""
+    uploaded: dict[str, Uploaded] = field(default_factory=dict)
+    """What is known of the files of running jobs, by job id; only the thread that looks after them uses it."""

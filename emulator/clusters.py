@@ -1,4 +1,6 @@
-"""AmlCompute that really runs jobs: nodes are processes, jobs run under `node`'s supervisor on them.
+"""Computes that really run jobs: nodes are processes, jobs run under `node`'s supervisor on them.
+
+Clusters scale; a compute instance is one machine that takes one job at a time; a serverless job has nodes of its own.
 
 One thread looks (four times a second while something runs, never while nothing does), asks `scheduler.plan` and does
 it. What runs needs no emulator: after a restart the machines and runs that are there are found again, and a run that
@@ -13,14 +15,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from emulator import blobstore, durations, jobrecords, ml, nodedoors, runs, scheduler
+from emulator import blobstore, collect, endings, instances, jobrecords, ml, nodedoors, pools, runs, scheduler
 from emulator.machines import Fleet, Machine
-from emulator.resources import ml_compute
-from emulator.scheduler import Allocate, Assign, Pool, Ready, Release, Waiting
-from node import control
+from emulator.routing import Refusal
+from emulator.scheduler import Allocate, Assign, Ready, Release, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,6 @@ LOG = logging.getLogger(__name__)
 POLL = timedelta(seconds=0.25)
 LOOK = timedelta(seconds=20)
 """How often idle nodes are looked after: one may have died."""
-PREPARE = {"immediate": timedelta(0), "time": timedelta(seconds=3), "manual": timedelta(days=365)}
 SHOW_PREEMPTED = timedelta(minutes=1)
 COUNTED = ("idle", "running", "preparing", "unusable", "leaving", "preempted")
 
@@ -44,6 +43,8 @@ class _Shared:
     lock: threading.RLock = field(default_factory=threading.RLock)
     wake: threading.Event = field(default_factory=threading.Event)
     stopping: bool = False
+    launching: dict[str, threading.Thread] = field(default_factory=dict)
+    """By job id: who fills the folders of a run that is about to start."""
 
 
 class Clusters:
@@ -70,6 +71,8 @@ class Clusters:
         self.kick()
         if self._thread is not None:
             self._thread.join(timeout=30)
+        for thread in list(self._shared.launching.values()):
+            thread.join(timeout=5)
         with self._shared.lock:
             for machine in self._fleet.all():
                 if machine.state != "running":
@@ -88,8 +91,8 @@ class Clusters:
     def cancel(self, job_id: str) -> None:
         """End a job; durable before this returns. One that has no node yet never gets one."""
         record = jobrecords.update(self._cloud, job_id, cancel_requested=True, status="CancelRequested")
-        if record is not None and not record.terminal and record.run_dir is not None and Path(record.run_dir).is_dir():
-            control.cancel(Path(record.run_dir), "canceled by the user")
+        if record is not None and not record.terminal:
+            runs.cancel(record)
         self.kick()
 
     def nodes(self, compute_id: str) -> list[dict[str, Json]]:
@@ -119,38 +122,77 @@ class Clusters:
         self.kick()
 
     def compute_deleted(self, compute_id: str) -> None:
-        """Take the cluster's machines away; its jobs, running and queued, are canceled."""
+        """Take the compute's machines away; its jobs, running and queued, are canceled."""
         with self._shared.lock:
-            for record in jobrecords.active(self._cloud):
-                if record.compute_id.lower() == compute_id.lower():
-                    runs.end_now(self._cloud, record, "Canceled", f"the compute '{compute_id}' was deleted")
-            for machine in self._fleet.of(compute_id):
-                if machine.job_id is not None:  # its record may have gone with the workspace
-                    runs.kill(machine.run_dir(machine.job_id.rpartition("/")[2]))
-                self._fleet.remove(machine)
-            nodedoors.sync(self._cloud, self._fleet.all())
+            for record in self._active(compute_id):
+                runs.lose(self._cloud, record, "Canceled", f"the compute '{compute_id}' was deleted")
+            self._take(compute_id)
         self.kick()
 
-    def evict(self, compute_id: str) -> str | None:
+    def compute_stopped(self, compute_id: str) -> None:
+        """Take notice of an instance that is being switched off: what runs on it fails, what waits for it waits on.
+
+        No page says what Azure does with either; a machine without power runs nothing, and a queue is kept.
+        """
+        with self._shared.lock:
+            for record in self._active(compute_id):
+                if record.run_dir is not None:
+                    text = f"The compute instance '{record.target}' was stopped while it ran the job."
+                    runs.lose(self._cloud, record, "Failed", text, "ComputeInstanceStopped")
+            self._take(compute_id)
+        self.kick()
+
+    def busy(self, compute_id: str) -> bool:
+        """Tell whether a job runs on the compute."""
+        return any(record.run_dir is not None for record in self._active(compute_id))
+
+    def _active(self, compute_id: str) -> list[Record]:
+        records = jobrecords.active(self._cloud)
+        return [record for record in records if record.compute_id.lower() == compute_id.lower()]
+
+    def _take(self, compute_id: str) -> None:
+        for machine in self._fleet.of(compute_id):
+            if machine.job_id is not None:  # its record may have gone with the workspace
+                endings.kill(machine.run_dir(machine.job_id.rpartition("/")[2]))
+            self._fleet.remove(machine)
+        nodedoors.sync(self._cloud, self._fleet.all())
+
+    def evict(self, compute_id: str, job_id: str | None = None) -> str | None:
         """Take a low-priority node away as Azure does when it wants the cores; returns the node's id, or None.
 
-        A busy node is chosen first. Its job gets a notice (SIGTERM), then the machine is gone and the job Failed.
+        A busy node is chosen first, or one of the job that is named. Its job gets a notice (SIGTERM), then the machine
+        is gone and the job Failed.
         """
         with self._shared.lock:
             machines = [machine for machine in self._fleet.of(compute_id) if machine.state in {"running", "idle"}]
-            if not machines or not self._low_priority(compute_id):
+            if job_id is not None:
+                machines = [machine for machine in machines if machine.job_id == job_id]
+            if not machines or not pools.low_priority(self._cloud, compute_id):
                 return None
             machine = next((machine for machine in machines if machine.state == "running"), machines[0])
             record = jobrecords.get(self._cloud, machine.job_id) if machine.job_id else None
             if record is not None and not record.terminal:
-                runs.notice(record)
-                text = f"The low-priority node {machine.node_id} was preempted while it ran the job."
-                self._lose(record, "NodePreempted", text)
+                self._preempt(machine, record)
             self._fleet.kill(machine)
             self._fleet.change(machine.node_id, "preempted", self._cloud.now())
             nodedoors.sync(self._cloud, self._fleet.all())
         self.kick()
         return machine.node_id
+
+    def _preempt(self, machine: Machine, record: Record) -> None:
+        """Give a job the notice that its node goes, store what it closes in time, and end it on all of its nodes."""
+        if runs.finished(record):
+            runs.observe(self._cloud, record)
+            return
+        mine = machine.run_dir(record.name)
+        closed = endings.notice([mine] if mine in record.led else record.led)
+        try:
+            if runs.began(record):
+                collect.rescue(self._cloud, record, closed)
+        except (Refusal, OSError):
+            LOG.exception("the files of %s could not be stored before its node was gone", record.name)
+        text = f"The low-priority node {machine.node_id} was preempted while it ran the job."
+        runs.lose(self._cloud, record, "Failed", text, "NodePreempted")
 
     def advance(self) -> None:
         """Let the preparation of every node end (transitions `manual`)."""
@@ -165,15 +207,19 @@ class Clusters:
         with self._shared.lock:
             self._observe()
             records = jobrecords.active(self._cloud)
-            pools = self._pools(records)
-            for action in scheduler.plan(self._cloud.now(), pools, self._nodes(), self._waiting(records)):
+            machines = self._fleet.all()
+            queued = [record.compute_id for record in records]
+            counted = Counter(machine.compute_id.lower() for machine in machines)
+            found = pools.find(self._cloud, [*queued, *(machine.compute_id for machine in machines)], counted)
+            for action in scheduler.plan(self._cloud.now(), found, self._nodes(), self._waiting(records)):
                 self._do(action)
+            pools.forget(self._cloud, [*queued, *(machine.compute_id for machine in self._fleet.all())])
             nodedoors.sync(self._cloud, self._fleet.all())
             if any(machine.state == "running" for machine in self._fleet.all()):
                 return POLL
             if not self._fleet.all():
                 return None
-            later = scheduler.next_change(self._cloud.now(), pools, self._nodes())
+            later = scheduler.next_change(self._cloud.now(), found, self._nodes())
             return LOOK if later is None else max(POLL, min(LOOK, later))
 
     def _run(self) -> None:
@@ -192,22 +238,34 @@ class Clusters:
     def _observe(self) -> None:
         now = self._cloud.now()
         for machine in list(self._fleet.lost()):
-            record = jobrecords.get(self._cloud, machine.job_id) if machine.job_id else None
-            if record is not None and not record.terminal and not runs.finished(record):
-                self._lose(record, "NodeLost", f"The node {machine.node_id} died while it ran the job.")
-            elif record is not None:
-                runs.observe(self._cloud, record)
-            self._fleet.remove(machine)
+            self._mourn(machine)
         for machine in self._fleet.all():
             if self._cloud.state.get(machine.compute_id) is None:
                 self.compute_deleted(machine.compute_id)
+            elif pools.off(self._cloud, machine.compute_id):
+                self.compute_stopped(machine.compute_id)
             elif machine.state == "preempted" and now - ml.moment(machine.since) > SHOW_PREEMPTED:
                 self._fleet.remove(machine)
         for record in jobrecords.active(self._cloud):
             self._follow(record)
         self._free(now)
 
+    def _mourn(self, machine: Machine) -> None:
+        """Give up a machine that died. Its job fails, unless it had ended before."""
+        record = jobrecords.get(self._cloud, machine.job_id) if machine.job_id else None
+        if record is not None and not record.terminal and machine.node_id in record.node_ids:
+            if runs.finished(record):
+                runs.observe(self._cloud, record)
+            else:
+                text = f"The node {machine.node_id} died while it ran the job."
+                runs.lose(self._cloud, record, "Failed", text, "NodeLost")
+        self._fleet.remove(machine)
+
     def _follow(self, record: Record) -> None:
+        if record.job_id in self._shared.launching:
+            if record.cancel_requested:  # filling its folders may take long
+                runs.end_now(self._cloud, record, "Canceled", runs.CANCELED)
+            return
         if record.run_dir is not None:
             runs.observe(self._cloud, record)
         elif record.cancel_requested:
@@ -219,26 +277,24 @@ class Clusters:
 
     def _free(self, now: datetime) -> None:
         for machine in self._fleet.all():
-            if machine.state != "running" or machine.job_id is None:
+            if machine.state != "running" or machine.job_id is None or machine.job_id in self._shared.launching:
                 continue
             record = jobrecords.get(self._cloud, machine.job_id)
             if record is None or record.terminal:
+                run_dir = machine.run_dir(machine.job_id.rpartition("/")[2])
                 if record is None:
-                    runs.kill(machine.run_dir(machine.job_id.rpartition("/")[2]))
-                shutil.rmtree(machine.run_dir(machine.job_id.rpartition("/")[2]), ignore_errors=True)
+                    endings.kill(run_dir)
+                shutil.rmtree(run_dir, ignore_errors=True)
                 self._fleet.change(machine.node_id, "idle", now)
-
-    def _lose(self, record: Record, code: str, text: str) -> None:
-        if record.run_dir is not None:
-            runs.kill(Path(record.run_dir))
-        runs.end_now(self._cloud, record, "Failed", text, code)
 
     def _do(self, action: scheduler.Action) -> None:
         now = self._cloud.now()
         match action:
             case Allocate(compute_id, count):
+                alone = pools.is_instance(self._cloud, compute_id)
+                disk = instances.home(self._cloud, compute_id) if alone else None
                 for _ in range(count):
-                    self._fleet.add(compute_id, now)
+                    self._fleet.add(compute_id, now, disk)
                 self.kick()
             case Ready(node_id):
                 self._fleet.change(node_id, "idle", now)
@@ -253,7 +309,26 @@ class Clusters:
         machines = [self._fleet.change(node_id, "running", now, job_id) for node_id in node_ids]
         record = jobrecords.get(self._cloud, job_id)
         if record is not None:
-            runs.launch(self._cloud, record, machines[0].run_dir(record.name), list(node_ids))
+            dirs = [str(machine.run_dir(record.name)) for machine in machines]
+            self._launch(runs.place(self._cloud, record, dirs, list(node_ids)))
+
+    def _launch(self, record: Record) -> None:
+        """Start a run on its nodes, on a thread of its own: filling its folders may take long."""
+        thread = threading.Thread(target=self._bring_up, args=(record,), name=f"launch {record.name}", daemon=True)
+        self._shared.launching[record.job_id] = thread
+        thread.start()
+
+    def _bring_up(self, record: Record) -> None:
+        try:
+            runs.launch(self._cloud, record, self._shared.lock)
+        except Exception as error:  # a defect of ours must not leave the job waiting for ever
+            LOG.exception("%s could not be launched", record.name)
+            text = f"the emulator failed: {type(error).__name__}: {error}"
+            runs.end_now(self._cloud, record, "Failed", text, runs.SYSTEM_ERROR)
+        finally:
+            with self._shared.lock:
+                self._shared.launching.pop(record.job_id, None)
+            self.kick()
 
     def _tidy(self) -> None:
         """Repair what a kill left in between: a machine given to a job that doesn't know, a run not started yet."""
@@ -262,62 +337,38 @@ class Clusters:
             record = jobrecords.get(self._cloud, machine.job_id) if machine.job_id else None
             if machine.state == "running" and record is not None and machine.node_id not in record.node_ids:
                 self._fleet.change(machine.node_id, "idle", now)
-            elif record is not None and not record.terminal and self._fleet.alive(machine):
-                runs.relaunch(self._cloud, record)
+        for record in jobrecords.active(self._cloud):
+            self._take_over(record)
         self._free(now)
+
+    def _take_over(self, record: Record) -> None:
+        """Start what an earlier emulator had no time to start of a run. At most one execution on each node."""
+        left = runs.waiting(record)
+        if not left:
+            return
+        there = all(self._there(node_id) for node_id in record.node_ids)
+        if len(left) < len(record.led):
+            if there:
+                runs.resume(self._cloud, record, left)
+        elif there:
+            self._launch(record)
+        elif all((run_dir.parent.parent / "node.json").is_file() for run_dir in record.led):
+            # Its nodes ended themselves while there was no emulator. Nothing was executed: it waits for others.
+            runs.requeue(self._cloud, record)
+
+    def _there(self, node_id: str) -> bool:
+        machine = self._fleet.get(node_id)
+        return machine is not None and self._fleet.alive(machine)
 
     def _nodes(self) -> list[scheduler.Node]:
         return [machine.as_node() for machine in self._fleet.all()]
 
     def _waiting(self, records: list[Record]) -> list[Waiting]:
         return [
-            Waiting(record.job_id, self._spelt(record.compute_id), record.nodes_wanted)
+            Waiting(record.job_id, pools.spelt(self._cloud, record.compute_id), record.nodes_wanted)
             for record in records
             if record.run_dir is None and not record.cancel_requested
         ]
-
-    def _spelt(self, compute_id: str) -> str:
-        document = self._cloud.state.get(compute_id)
-        return ml.text(document["id"]) if document else compute_id
-
-    def _pools(self, records: list[Record]) -> list[Pool]:
-        """Return the clusters with a job, a machine or a minimum."""
-        named = {self._spelt(record.compute_id) for record in records}
-        named |= {machine.compute_id for machine in self._fleet.all()}
-        for key, document in self._cloud.state.all("arm"):
-            if key.rpartition("/")[0].endswith("/computes") and _scale(document).get("minNodeCount"):
-                named.add(ml.text(document["id"]))
-        return [pool for id_ in sorted(named) if (pool := self._pool(id_)) is not None]
-
-    def _pool(self, compute_id: str) -> Pool | None:
-        document = self._cloud.state.get(compute_id)
-        properties = ml.obj((document or {}).get("properties"))
-        if document is None or properties.get("provisioningState") != "Succeeded":
-            return None
-        scale = _scale(document)
-        idle = durations.parse(ml.text(scale.get("nodeIdleTimeBeforeScaleDown"))) or timedelta(seconds=120)
-        return Pool(
-            compute_id=compute_id,
-            min_nodes=cast("int", scale.get("minNodeCount") or 0),
-            max_nodes=cast("int", scale.get("maxNodeCount") or 0),
-            idle_before=idle,
-            prepare=PREPARE[self._cloud.transitions],
-            quota=ml_compute.quota(self._cloud.state, document, self._running()),
-        )
-
-    def _running(self) -> dict[str, int]:
-        """Return how many nodes each compute has now, for the quota that they share."""
-        return dict(Counter(machine.compute_id.lower() for machine in self._fleet.all()))
-
-    def _low_priority(self, compute_id: str) -> bool:
-        document = self._cloud.state.get(compute_id) or {}
-        inner = ml.obj(ml.obj(document.get("properties")).get("properties"))
-        return ml.text(inner.get("vmPriority")).lower() == "lowpriority"
-
-
-def _scale(document: dict[str, Json]) -> dict[str, Json]:
-    inner = ml.obj(ml.obj(document.get("properties")).get("properties"))
-    return ml.obj(inner.get("scaleSettings"))
 
 
 __all__ = ["Clusters", "Machine"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator import blob, codes, data, datastores, environments, history, jobs, ml, mlflow, models
+from emulator import blob, codes, data, datastores, environments, history, jobrecords, jobs, ml, mlflow, models
 from emulator.routing import Answer, Refusal, Route
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ def routes() -> list[Route]:
     """Return all rows; none overlaps with an ARM type's."""
     parts = (codes, environments, models, data, datastores, jobs, history, mlflow, blob)
     rows = [row for part in parts for row in part.routes()]
-    return [*rows, Route("POST", f"{ml.WORKSPACE}/computes/{{compute}}/trainyard.evict", _evict, api_version=False)]
+    return [
+        *rows,
+        Route("POST", f"{ml.WORKSPACE}/computes/{{compute}}/trainyard.evict", _evict, api_version=False),
+        Route("POST", f"{ml.WORKSPACE}/jobs/{{job}}/trainyard.evict", _evict_job, api_version=False),
+    ]
 
 
 def _evict(call: Call) -> Answer:
@@ -26,4 +30,16 @@ def _evict(call: Call) -> Answer:
     node = call.cloud.clusters.evict(id_) if call.cloud.clusters is not None else None
     if node is None:
         raise Refusal(409, "Conflict", f"The compute '{call.args['compute']}' has no low-priority node to evict.")
+    return Answer(200, {"nodeId": node})
+
+
+def _evict_job(call: Call) -> Answer:
+    """Take a low-priority node of a job away: the way to those of a serverless job, which have no compute to name."""
+    record = jobrecords.get(call.cloud, f"{ml.workspace(call).id}/jobs/{call.args['job']}")
+    if record is None:
+        raise ml.missing("Job", call.args["job"])
+    running = not record.terminal and record.run_dir is not None and call.cloud.clusters is not None
+    node = call.cloud.clusters.evict(record.compute_id, record.job_id) if running and call.cloud.clusters else None
+    if node is None:
+        raise Refusal(409, "Conflict", f"The job '{record.name}' has no low-priority node to evict.")
     return Answer(200, {"nodeId": node})

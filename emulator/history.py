@@ -66,7 +66,7 @@ def _details(call: Call) -> Answer:
     record, job = _job(call, workspace, call.args["name"])
     answer: dict[str, Json] = {
         "runId": record.name,
-        "target": record.compute_id.rpartition("/")[2],
+        "target": record.target,
         "status": record.status,
         "startTimeUtc": record.started,
         "endTimeUtc": record.ended,
@@ -109,7 +109,7 @@ def _error(record: jobrecords.Record) -> Json:
 def _definition(record: jobrecords.Record, job: dict[str, Json]) -> dict[str, Json]:
     return {
         "command": job.get("command"),
-        "target": record.compute_id.rpartition("/")[2],
+        "target": record.target,
         "nodeCount": record.nodes_wanted,
     }
 
@@ -144,7 +144,7 @@ def _metadata(record: jobrecords.Record, job: dict[str, Json]) -> dict[str, Json
         "createdUtc": record.created,
         "startTimeUtc": record.started,
         "endTimeUtc": record.ended,
-        "target": record.compute_id.rpartition("/")[2],
+        "target": record.target,
         "tags": dict(ml.texts(job.get("tags"))),
         "properties": dict(ml.texts(job.get("properties"))),
         "inputs": {},

@@ -58,8 +58,11 @@ def begin(cloud: Cloud, id_: str, verb: str, trigger: str = "User") -> None:
             raise Refusal(400, verb_code, f"{words} 'running' state")
         state, operation = VERBS[verb]
         _put(cloud, id_, state, (operation, "InProgress", trigger))
-    if state in {"Stopping", "Restarting"} and cloud.ssh is not None:
-        cloud.ssh.stop(id_)
+    if state in {"Stopping", "Restarting"}:
+        if cloud.ssh is not None:
+            cloud.ssh.stop(id_)
+        if cloud.clusters is not None:
+            cloud.clusters.compute_stopped(id_)
 
 
 def end(cloud: Cloud, id_: str) -> None:
@@ -76,6 +79,8 @@ def end(cloud: Cloud, id_: str) -> None:
             _put(cloud, id_, state, (name or "Create", "Succeeded", trigger or "User"))
     if running(cloud, id_):
         open_door(cloud, document)
+        if cloud.clusters is not None:
+            cloud.clusters.kick()  # jobs may wait for it
     elif cloud.ssh is not None and cloud.ssh.find(id_) is not None:
         cloud.ssh.stop(id_)
 
@@ -183,12 +188,13 @@ class Instances:
         return (due[-1], "Schedule") if due else None
 
     def _idle(self, document: dict[str, Json], now: datetime) -> tuple[str, str] | None:
-        """Say that nobody was logged in for the idle time."""
+        """Say that nobody was logged in, and no job ran, for the idle time."""
         id_ = str(document["id"]).lower()
         wanted = ml.text(ml.obj(ml.obj(document["properties"])["properties"]).get("idleTimeBeforeShutdown"))
         idle = durations.parse(wanted) if wanted else None
         known = record(self._cloud, id_)
-        if self._cloud.ssh is not None and self._cloud.ssh.sessions(str(document["id"])):
+        jobs = self._cloud.clusters is not None and self._cloud.clusters.busy(id_)
+        if jobs or (self._cloud.ssh is not None and self._cloud.ssh.sessions(str(document["id"]))):
             self._used[id_] = now
         used = max(self._used.get(id_, now - timedelta(days=365)), ml.moment(ml.text(known["since"])))
         if idle is None or known["state"] != "Running" or now - used < idle:

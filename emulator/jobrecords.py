@@ -7,6 +7,7 @@ transaction with the job's document; a terminal one is written once.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import ml
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ACTIVE, ENDED = "job-active", "job-ended"
 TERMINAL = frozenset({"Completed", "Failed", "Canceled"})
+SERVERLESS = "serverless"
+"""What clients call the compute of a job that names none; its nodes are a pool `__serverless/JOB` of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Record:
     status: str = "NotStarted"
     node_ids: list[str] = field(default_factory=list)
     run_dir: str | None = None
+    """The run's folder on its first node; None before it has nodes."""
+    more_dirs: list[str] = field(default_factory=list)
+    """Its folders on the other nodes, in order."""
+    distribution: str = ""
+    """`mpi`, `pytorch`, `tensorflow`; empty for none."""
     cancel_requested: bool = False
     started: str | None = None
     ended: str | None = None
@@ -46,6 +54,21 @@ class Record:
     def name(self) -> str:
         """The job's name, which is its run id."""
         return self.job_id.rpartition("/")[2]
+
+    @property
+    def target(self) -> str:
+        """The name of the compute, as clients know it."""
+        return SERVERLESS if f"/__{SERVERLESS}/" in self.compute_id else self.compute_id.rpartition("/")[2]
+
+    @property
+    def dirs(self) -> list[Path]:
+        """The run's folder on each of its nodes; none before it has nodes."""
+        return [Path(folder) for folder in ([self.run_dir, *self.more_dirs] if self.run_dir else [])]
+
+    @property
+    def led(self) -> list[Path]:
+        """The folders that have a supervisor: all, but mpirun starts the processes of all nodes from the first."""
+        return self.dirs[:1] if self.distribution == "mpi" else self.dirs
 
     @property
     def terminal(self) -> bool:

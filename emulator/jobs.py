@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from emulator import collect, jobrecords, jobspec, live, ml, runstore, uris
+from emulator import collect, distributions, jobrecords, jobspec, live, ml, runstore, serverless, uris
 from emulator.jobrecords import Record
 from emulator.routing import Answer, Refusal, Route
 
@@ -47,8 +47,9 @@ def _put(call: Call) -> Answer:
         if record is not None:
             return _again(call, record, given)
         properties = jobspec.check(call.cloud, workspace, name, given)
-        document = ml.entity(call.cloud, id_, "jobs", _filled(call, workspace, id_, properties))
-        record = _record(call, workspace, id_, properties)
+        properties, compute = _compute(call, workspace, name, properties)
+        document = ml.entity(call.cloud, id_, "jobs", _filled(call, workspace, id_, properties, given))
+        record = _record(call, workspace, id_, compute, properties)
         jobrecords.create(call.cloud, record, document)
         _run(call, workspace, name, properties)
     if call.cloud.clusters is not None:
@@ -56,10 +57,21 @@ def _put(call: Call) -> Answer:
     return Answer(201, document)
 
 
-def _record(call: Call, workspace: Workspace, id_: str, properties: dict[str, Json]) -> Record:
+def _compute(call: Call, workspace: Workspace, name: str, properties: dict[str, Json]) -> tuple[dict[str, Json], str]:
+    """Return the id of what the job runs on, made here for a serverless job; its size is among the properties then."""
+    if not serverless.wanted(ml.text(properties.get("computeId"))):
+        return properties, ml.text(properties["computeId"])
+    pool = serverless.pool(call.cloud, workspace, name, properties)
+    call.cloud.state.put(ml.text(pool["id"]), pool, serverless.KIND)
+    known = {**ml.obj(properties.get("properties")), serverless.SIZE: serverless.size_of(pool)}
+    return {**properties, "properties": known}, ml.text(pool["id"])
+
+
+def _record(call: Call, workspace: Workspace, id_: str, compute: str, properties: dict[str, Json]) -> Record:
     return Record(
         job_id=id_,
-        compute_id=ml.text(properties["computeId"]),
+        compute_id=compute,
+        distribution=distributions.kind(ml.obj(properties.get("distribution"))),
         storage_id=uris.datastore(call.cloud, workspace, uris.ARTIFACTS).account.id,
         nodes_wanted=cast("int", ml.obj(properties.get("resources")).get("instanceCount") or 1),
         fingerprint=jobspec.fingerprint(properties),
@@ -76,8 +88,10 @@ def _run(call: Call, workspace: Workspace, name: str, properties: dict[str, Json
     runstore.create(call.cloud, workspace, name, ml.text(experiment["id"]), values)
 
 
-def _filled(call: Call, workspace: Workspace, id_: str, properties: dict[str, Json]) -> dict[str, Json]:
-    """Add what the service adds: status, the default output, the services."""
+def _filled(
+    call: Call, workspace: Workspace, id_: str, properties: dict[str, Json], given: dict[str, Json]
+) -> dict[str, Json]:
+    """Add what the service adds: status, the default output, the services beside those that were `given`."""
     name = id_.rpartition("/")[2]
     outputs = {
         key: {**ml.obj(value), "uri": ml.text(ml.obj(value).get("uri")) or collect.output_uri(name, key)}
@@ -95,11 +109,12 @@ def _filled(call: Call, workspace: Workspace, id_: str, properties: dict[str, Js
         "Tracking": _service("Tracking", f"azureml://{host}/mlflow/v1.0{workspace.id}?"),
         "Studio": _service("Studio", f"{call.cloud.origin}{id_}?api-version=2025-12-01"),
     }
+    asked = {name: _interactive(ml.obj(service)) for name, service in ml.obj(given.get("services")).items()}
     return {
         **properties,
         "status": "NotStarted",
         "outputs": {**cast("dict[str, Json]", outputs), "default": default},
-        "services": services,
+        "services": {**asked, **services},
     }
 
 
@@ -113,6 +128,12 @@ def _service(sort: str, endpoint: str) -> Json:
         "properties": None,
         "nodes": None,
     }
+
+
+def _interactive(service: dict[str, Json]) -> Json:
+    """Return an interactive endpoint (Jupyter, SSH, TensorBoard …) as it was asked for, and that it is not there."""
+    text = "Interactive endpoints of jobs are not played by this emulator."
+    return {**service, "endpoint": None, "status": "NotPlayed", "errorMessage": text}
 
 
 def _again(call: Call, record: Record, given: dict[str, Json]) -> Answer:

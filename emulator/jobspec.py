@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from emulator import durations, environments, materialise, ml
+from emulator import distributions, durations, environments, materialise, ml, pools, serverless
+from emulator import outputs as output_modes
 from emulator.routing import Refusal
 from node import command
 
@@ -38,12 +39,14 @@ FIXED = (
     "inputs",
     "outputs",
     "identity",
+    "queueSettings",
 )
 """What makes a job the same job."""
 MUTABLE = ("description", "displayName", "tags", "isArchived")
 INPUTS = ("literal", "uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model")
 OUTPUTS = ("uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model")
 INPUT_MODES = ("ReadOnlyMount", "ReadWriteMount", "Download", "Direct", "EvalMount", "EvalDownload")
+CLUSTER = "AmlCompute"
 MOST_TAGS, LONGEST_NAME = 50, 256
 
 
@@ -65,12 +68,17 @@ def check(cloud: Cloud, workspace: Workspace, name: str, given: Mapping[str, Jso
         raise Refusal(501, "NotImplemented", f"jobType '{sort}' is not played by this emulator: only Command.")
     _texts(given)
     kept = {key: value for key, value in given.items() if value is not None and key not in {"status", "services"}}
-    compute = _compute(cloud, workspace, ml.text(given.get("computeId")))
-    kept["computeId"] = ml.text(compute["id"])
+    _resources(given)
+    if serverless.wanted(ml.text(given.get("computeId"))):
+        _not_local(given)
+        serverless.pool(cloud, workspace, name, given)
+    else:
+        compute = _compute(cloud, workspace, ml.text(given.get("computeId")))
+        kept["computeId"] = ml.text(compute["id"])
+        _fits(given, compute)
     if ml.text(given.get("codeId")):
         kept["codeId"] = _code(cloud, ml.text(given["codeId"]))
     kept["environmentId"] = _environment(cloud, workspace, ml.text(given.get("environmentId")))
-    _resources(given, compute)
     _limits(ml.obj(given.get("limits")))
     _bindings(given)
     kept.setdefault("experimentName", "Default")
@@ -93,17 +101,15 @@ def _texts(given: Mapping[str, Json]) -> None:
 
 
 def _compute(cloud: Cloud, workspace: Workspace, id_: str) -> dict[str, Json]:
-    if not id_:
-        raise refuse("The property 'computeId' is required: serverless compute is not played by this emulator.")
     document = cloud.state.get(id_)
     if document is None or not id_.lower().startswith(f"{workspace.id.lower()}/computes/"):
         raise refuse(
             f"Compute with name {id_.rpartition('/')[2]} not found in workspace {workspace.name}.", "ComputeNotFound"
         )
     properties = ml.obj(document["properties"])
-    if properties.get("computeType") != "AmlCompute":
+    if properties.get("computeType") not in {CLUSTER, pools.INSTANCE}:
         sort = properties.get("computeType")
-        text = f"Jobs on a compute of type '{sort}' are not played by this emulator: only AmlCompute."
+        text = f"Jobs on a compute of type '{sort}' are not played by this emulator: only {CLUSTER}, {pools.INSTANCE}."
         raise Refusal(501, "NotImplemented", text)
     state = ml.text(properties.get("provisioningState"))
     if state != "Succeeded":
@@ -131,21 +137,33 @@ def _environment(cloud: Cloud, workspace: Workspace, id_: str) -> str:
     return found
 
 
-def _resources(given: Mapping[str, Json], compute: Mapping[str, Json]) -> None:
+def _resources(given: Mapping[str, Json]) -> None:
     count = ml.obj(given.get("resources")).get("instanceCount") or 1
-    inner = ml.obj(ml.obj(compute["properties"]).get("properties"))
-    most = ml.obj(inner.get("scaleSettings")).get("maxNodeCount") or 0
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise refuse(f"resources.instanceCount '{count}' must be a whole number from 1.")
-    if isinstance(most, int) and count > most:
+    distributions.check(ml.obj(given.get("distribution")), count)
+    tier = ml.obj(given.get("queueSettings")).get("jobTier")
+    if tier is not None and tier not in serverless.TIERS:
+        raise refuse(f"queueSettings.jobTier '{tier}' is not one of {', '.join(serverless.TIERS)}.")
+
+
+def _not_local(given: Mapping[str, Json]) -> None:
+    """Refuse what azure-ai-ml sends for `compute: local`, which has no compute either: a job for its own machine."""
+    if "IsLocal" in ml.obj(ml.obj(given.get("resources")).get("properties")):
+        raise Refusal(501, "NotImplemented", "Jobs with `compute: local` are not played by this emulator.")
+
+
+def _fits(given: Mapping[str, Json], compute: Mapping[str, Json]) -> None:
+    """Refuse more nodes than the compute can have. Raises `Refusal` 400."""
+    count = cast("int", ml.obj(given.get("resources")).get("instanceCount") or 1)
+    properties = ml.obj(compute["properties"])
+    if properties.get("computeType") == pools.INSTANCE and count > 1:
+        text = f"The job asks for {count} nodes, and the compute instance '{compute['name']}' is one machine."
+        raise refuse(f"{text} Distributed training over several nodes needs a cluster.", "NodeCountExceeded")
+    most = ml.obj(ml.obj(properties.get("properties")).get("scaleSettings")).get("maxNodeCount") or 0
+    if properties.get("computeType") == CLUSTER and isinstance(most, int) and count > most:
         text = f"The job asks for {count} nodes, more than the maximum of {most} of the compute '{compute['name']}'."
         raise refuse(text, "NodeCountExceeded")
-    if count > 1:
-        raise Refusal(501, "NotImplemented", f"A job on several nodes ({count}) is not played by this emulator.")
-    distribution = ml.obj(given.get("distribution"))
-    if distribution:
-        sort = distribution.get("distributionType")
-        raise Refusal(501, "NotImplemented", f"A distribution ('{sort}') is not played by this emulator.")
 
 
 def _limits(limits: Mapping[str, Json]) -> None:
@@ -174,6 +192,7 @@ def _bindings(given: Mapping[str, Json]) -> None:
             raise refuse(f"outputs.{name}: jobOutputType must be one of {', '.join(OUTPUTS)}.")
         if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", name) is None:
             raise refuse(f"outputs.{name} is not a name for an output.")
+        output_modes.check(name, ml.obj(raw))
     try:
         command.render(ml.text(given["command"]), dict.fromkeys(inputs, "x"), dict.fromkeys(outputs, "x"))
     except ValueError as error:

@@ -33,6 +33,10 @@ FIRST_PORT = 50000
 """SSH ports of AmlCompute's nodes count from here behind the cluster's load balancer."""
 
 
+ON_DISK = ".azureml"
+"""On the disk of a compute instance: what belongs to the jobs that it runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One node."""
@@ -78,12 +82,13 @@ class Fleet:
 
     def __init__(self, home: Path) -> None:
         self._root = home / "nodes"
+        self._disks = home / "instances"
         self._machines: dict[str, Machine] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def load(self) -> None:
         """Find the machines that an earlier emulator left, alive or not."""
-        for path in sorted(self._root.glob("*/*/node.json")):
+        for path in sorted((*self._root.glob("*/*/node.json"), *self._disks.glob(f"*/{ON_DISK}/node.json"))):
             document = layout.read_json(path)
             if document is not None:
                 machine = Machine(**cast("dict[str, str]", document))  # type: ignore[arg-type]  # written by `change`
@@ -102,12 +107,12 @@ class Fleet:
         """Return a machine, or None."""
         return self._machines.get(node_id)
 
-    def add(self, compute_id: str, now: datetime) -> Machine:
-        """Bring up a machine: its process runs when this returns."""
+    def add(self, compute_id: str, now: datetime, disk: Path | None = None) -> Machine:
+        """Bring up a machine: its process runs when this returns. `disk` is the one of an instance, which has one."""
         compute, taken = compute_id.rpartition("/")[2], {machine.number for machine in self.of(compute_id)}
         number = next(number for number in range(len(taken) + 1) if number not in taken)
         node_id = f"tvmps_{uuid4().hex}_d"
-        folder = layout.private_dir(self._root / compute.lower() / node_id)
+        folder = layout.private_dir(disk / ON_DISK if disk else self._root / compute.lower() / node_id)
         self._lease(folder)
         child = self._spawn(folder)
         who = processes.identity(child.pid)
@@ -158,10 +163,11 @@ class Fleet:
     def remove(self, machine: Machine) -> None:
         """End the machine and forget it, with all that is on its disk."""
         self.kill(machine)
-        self._machines.pop(machine.node_id, None)
         shutil.rmtree(machine.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            Path(machine.folder).parent.rmdir()
+        if Path(machine.folder).is_relative_to(self._root):
+            with contextlib.suppress(OSError):
+                Path(machine.folder).parent.rmdir()
+        self._machines.pop(machine.node_id, None)
 
     def _lease(self, folder: Path) -> None:
         """Tell a machine whose it is; replaced whole, so that it never reads half of it."""

@@ -1,4 +1,4 @@
-"""Builds a run's folder on a node: the snapshot from blobs, inputs, the environment's plan, `job.json`.
+"""Builds a run's folder on its nodes: the snapshot from blobs, inputs, the environment's plan, `job.json`.
 
 No image is ever pulled here, so every environment is a stand-in; how true it is (`translated` from the conda file, or
 `substituted` by this machine's Python) is written into the job's properties and its build log.
@@ -10,12 +10,11 @@ import platform
 import re
 import shutil
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import yaml
 
-from emulator import blobstore, durations, ml, uris
+from emulator import collect, distributions, durations, inputs, ml, nodeproc, outputs, uris
 from emulator.routing import Refusal
 from node import conda, layout
 from node.environments import EnvironmentRefused, find_python
@@ -43,46 +42,63 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def build(cloud: Cloud, record: Record, run_dir: Path) -> Plan:
-    """Fill the folder; safe to repeat. Raises `Refusal` saying what of the job can't be had."""
-    document = cloud.state.get(record.job_id) or {}
-    job = ml.obj(document.get("properties"))
+def build(cloud: Cloud, record: Record) -> Plan:
+    """Fill the run's folder on each of its nodes; safe to repeat while nothing runs in them.
+
+    Raises: `Refusal` saying what of the job can't be had, OSError.
+    """
+    job = ml.obj((cloud.state.get(record.job_id) or {}).get("properties"))
     workspace = ml.workspace_of(cloud, record.job_id)
-    shutil.rmtree(run_dir, ignore_errors=True)
-    layout.private_dir(run_dir)
-    _code(cloud, workspace, ml.text(job.get("codeId")), run_dir / layout.CODE)
+    for run_dir in record.dirs:
+        shutil.rmtree(run_dir, ignore_errors=True)
+        layout.private_dir(run_dir)
+        _code(cloud, workspace, ml.text(job.get("codeId")), run_dir / layout.CODE)
     plan = environment(cloud, ml.text(job.get("environmentId")))
-    inputs = _inputs(cloud, workspace, ml.obj(job.get("inputs")), run_dir)
+    outputs.place(cloud, workspace, job, record.dirs)
+    collect.remember(cloud, record)
+    parts = zip(
+        record.dirs,
+        inputs.place(cloud, workspace, ml.obj(job.get("inputs")), record.dirs),
+        distributions.describe(ml.obj(job.get("distribution")), record.dirs),
+        strict=True,
+    )
+    common = {**_common(job, record), "environment": dict(environment_plan(plan, cloud.environments))}
+    for run_dir, given, distribution in parts:
+        named = outputs.texts(job, run_dir)
+        described: dict[str, Json] = {
+            **common,
+            "command": outputs.aliased(ml.text(job.get("command")), named),
+            "inputs": {**given, **outputs.aliases(named)},
+            "extra_env": {**_variables(workspace, record), **outputs.variables(named)},
+            "distribution": distribution,
+        }
+        layout.create(run_dir, described)
+        holders = "".join(f"{folder / layout.LOCK}\n" for folder in record.led)
+        (run_dir / nodeproc.HOLDERS).write_text(holders, encoding="utf-8")
+        (run_dir / layout.BUILD_LOG).write_text("".join(f"{line}\n" for line in _header(plan)), encoding="utf-8")
+    return plan
+
+
+def _common(job: dict[str, Json], record: Record) -> dict[str, Json]:
+    """Return what every node is told alike."""
     limit = durations.parse(ml.text(ml.obj(job.get("limits")).get("timeout")))
-    described: dict[str, Json] = {
+    return {
         "run_id": record.name,
         "attempt": 1,
         "experiment": ml.text(job.get("experimentName")) or "Default",
-        "command": ml.text(job.get("command")),
         "code": layout.CODE,
-        "inputs": inputs,
-        "outputs": {name: {"path": f"named/{name}"} for name in named_outputs(job)},
+        "outputs": outputs.folders(job),
         "environment_variables": dict(ml.texts(job.get("environmentVariables"))),
-        "extra_env": dict(_variables(workspace, record)),
-        "environment": dict(environment_plan(plan, cloud.environments)),
         "timeout_s": limit.total_seconds() if limit else None,
         "tags": dict(ml.texts(job.get("tags"))),
         "created": record.created,
     }
-    layout.create(run_dir, described)
-    (run_dir / layout.BUILD_LOG).write_text("".join(f"{line}\n" for line in _header(plan)), encoding="utf-8")
-    return plan
 
 
 def environment_plan(plan: Plan, cache: Path) -> Mapping[str, Json]:
     """Return the supervisor's word for an environment that it builds in the cache."""
     pip: list[Json] = list(plan.pip)
     return {"python": plan.python, "pip": pip, "interpreter": None, "cache": str(cache)}
-
-
-def named_outputs(job: dict[str, Json]) -> list[str]:
-    """Return the names of the outputs that the user declared (all but the service's own `default`)."""
-    return [name for name in ml.obj(job.get("outputs")) if name != "default"]
 
 
 def environment(cloud: Cloud, environment_id: str) -> Plan:
@@ -141,46 +157,8 @@ def _code(cloud: Cloud, workspace: Workspace, code_id: str, folder: Path) -> Non
         raise Refusal(400, "UserError", f"The code version '{code_id}' was not found.")
     uri = ml.text(ml.obj(document["properties"]).get("codeUri"))
     where, prefix = uris.resolve(cloud, workspace, uri)
-    if not copy(cloud, where, prefix, folder):
+    if not inputs.copy(cloud, where, prefix, folder):
         raise Refusal(400, "UserError", f"The code version '{code_id}' has no files at '{uri}'.")
-
-
-def _inputs(cloud: Cloud, workspace: Workspace, inputs: dict[str, Json], run_dir: Path) -> dict[str, Json]:
-    made: dict[str, Json] = {}
-    for name, raw in inputs.items():
-        given = ml.obj(raw)
-        if given.get("jobInputType") == "literal":
-            made[name] = {"value": ml.text(given.get("value"))}
-            continue
-        uri, folder = ml.text(given.get("uri")), run_dir / "inputs" / name
-        if given.get("mode") == "Direct":
-            made[name] = {"value": uri}
-            continue
-        where, prefix = uris.resolve(cloud, workspace, uri)
-        if not copy(cloud, where, prefix, folder):
-            raise Refusal(400, "UserError", f"The input '{name}' has no files at '{uri}'.")
-        single = folder / PurePosixPath(prefix).name
-        is_file = given.get("jobInputType") in {"uri_file", "custom_model"} and single.is_file()
-        made[name] = {"path": str(single if is_file else folder)}
-    return made
-
-
-def copy(cloud: Cloud, where: blobstore.Where, prefix: str, folder: Path) -> int:
-    """Copy the blobs at or below a prefix into a folder; returns how many. Names that would leave it are refused."""
-    found = [
-        blob
-        for blob in blobstore.listing(cloud, where, prefix)
-        if not prefix or blob.name == prefix or blob.name.startswith(f"{prefix}/")
-    ]
-    for blob in found:
-        name = PurePosixPath(blob.name).name if blob.name == prefix else blob.name[len(prefix) :].lstrip("/")
-        parts = name.split("/")
-        if any(part in {"", ".", ".."} for part in parts):
-            raise Refusal(400, "UserError", f"The blob name '{blob.name}' does not make a path.")
-        target = folder.joinpath(*parts)
-        layout.private_dir(target.parent)
-        shutil.copyfile(blob.path, target)
-    return len(found)
 
 
 def _variables(workspace: Workspace, record: Record) -> dict[str, str]:

@@ -51,7 +51,7 @@ def allowed_nodes(state: State, compute: Document, running: Mapping[str, int] | 
         return 0
     location, mine = place(properties["computeLocation"]), ml.text(compute["id"]).lower()
     low_priority = settings.get("vmPriority") == "LowPriority"
-    workspace = mine.rpartition("/computes/")[0]
+    workspace = "/".join(mine.split("/")[:9])
     total = in_family = in_workspace = 0
     for other, other_size, nodes in _computes(state, location, running):
         id_ = ml.text(other["id"]).lower()
@@ -77,7 +77,7 @@ def allowed_nodes(state: State, compute: Document, running: Mapping[str, int] | 
 def refuse_one_more(state: State, location: str) -> None:
     """Refuse a compute beyond the region's limit. Raises `Refusal` 400."""
     most = ml_limits.total(state, place(location), "TotalClusters")
-    if sum(1 for _ in _computes(state, place(location), None)) >= most:
+    if sum(1 for document, _, _ in _computes(state, place(location), None) if not _hidden(document)) >= most:
         message = f"The limit of {most} computes in the region '{location}' is reached."
         raise Refusal(400, "ClusterCountExceedsQuota", message)
 
@@ -96,7 +96,7 @@ def least_cores(state: State, location: str, workspace_id: str, family: str) -> 
 def _computes(state: State, location: str, running: Mapping[str, int] | None) -> list[tuple[Document, Size, int]]:
     """List the computes that use cores in a region, each with its size and how many nodes count."""
     found = []
-    for key, document in state.all("arm"):
+    for key, document in [*state.all("arm"), *state.all("serverless")]:
         if ml.text(document.get("type")).lower() != COMPUTES:
             continue
         properties = ml.obj(document["properties"])
@@ -108,6 +108,11 @@ def _computes(state: State, location: str, running: Mapping[str, int] | None) ->
         nodes = running.get(key, 0) if running is not None else least if isinstance(least, int) else 0
         found.append((document, size, 1 if properties.get("computeType") == "ComputeInstance" else nodes))
     return found
+
+
+def _hidden(compute: Document) -> bool:
+    """Tell whether these are the nodes of a serverless job, which use cores and are no compute."""
+    return "/computes/" not in ml.text(compute["id"])
 
 
 def _low(compute: Document) -> bool:
@@ -170,7 +175,7 @@ def _used(call: Call, location: str) -> tuple[dict[str, int], dict[str, int]]:
     families: dict[str, int] = {}
     totals = dict.fromkeys(ml_limits.FIRST, 0)
     for document, size, nodes in _computes(state, location, running):
-        totals["TotalClusters"] += 1
+        totals["TotalClusters"] += 0 if _hidden(document) else 1
         if _low(document):
             totals["TotalLowPriorityCores"] += nodes * size.vcpus
         else:

@@ -146,7 +146,7 @@ def _update_run(call: Call, workspace: Workspace, given: dict[str, Json]) -> dic
 
 
 def _search_runs(call: Call, workspace: Workspace, given: dict[str, Json]) -> dict[str, Json]:
-    """Play runs/search: `max_results`, `order_by`, filters that join `=` on tags, params, attributes."""
+    """Play runs/search: `max_results`, `order_by`, filters that join `=` and `!=` on tags, params, attributes."""
     wanted = frozenset(ml.text(id_) for id_ in ml.items(given.get("experiment_ids")))
     found = runstore.search(call.cloud, workspace, wanted)
     view = ml.text(given.get("run_view_type")) or "ACTIVE_ONLY"
@@ -192,27 +192,37 @@ def _value(run: RunView, group: str, name: str) -> float | str | None:
             return shown[name]
 
 
+_CONDITION = re.compile(
+    r"""\s*(?:(tags?|params?|attributes?|run)\.)?(?:"([^"]+)"|`([^`]+)`|([\w.\-]+))\s*(!?=)\s*"""
+    r"""(?:'([^']*)'|"([^"]*)")\s*(?:and\s+|\Z)""",
+    re.IGNORECASE,
+)
+"""One comparison of a filter, such as `tags."trainyard.run" = 'x'`, up to the next."""
+
+
 def _conditions(text: str) -> list[Callable[[RunView], bool]]:
     conditions: list[Callable[[RunView], bool]] = []
-    for part in filter(None, re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE)):
-        found = re.fullmatch(
-            r"(?:(tags?|params?|attributes?|run)\.)?[`\"]?([\w.\- ]+?)[`\"]?\s*=\s*['\"](.*)['\"]", part
-        )
+    at = 0
+    while text[at:].strip():
+        found = _CONDITION.match(text, at)
         if found is None:
+            part = text[at:].strip()
             raise Refusal(501, "NOT_IMPLEMENTED", f"The filter '{part}' of runs/search is not played by this emulator.")
-        conditions.append(partial(_fits, (found[1] or "attribute")[:3], found[2], found[3]))
+        group, name, value = (
+            (found[1] or "attribute")[:3].lower(),
+            found[2] or found[3] or found[4],
+            found[6] or found[7],
+        )
+        conditions.append(partial(_fits, group, name, value or "", found[5] == "="))
+        at = found.end()
     return conditions
 
 
-def _fits(group: str, name: str, value: str, run: RunView) -> bool:
-    match group:
-        case "tag":
-            return run.tags.get(name) == value
-        case "par":
-            return run.params.get(name) == value
-        case _:
-            shown = {"status": run.status, "run_id": run.run_id, "run_name": run.name, "Name": run.name}
-            return shown.get(name) == value
+def _fits(group: str, name: str, value: str, equal: bool, run: RunView) -> bool:  # noqa: FBT001 - of a partial
+    """Compare as MLflow does: a run without the name fits neither `=` nor `!=`."""
+    attributes = {"status": run.status, "run_id": run.run_id, "run_name": run.name, "Name": run.name}
+    known = {"tag": run.tags, "par": run.params}.get(group, attributes).get(name)
+    return known is not None and (known == value) == equal
 
 
 def _log_metric(call: Call, workspace: Workspace, given: dict[str, Json]) -> dict[str, Json]:

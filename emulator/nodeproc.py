@@ -18,20 +18,37 @@ START_TIME = 19
 """Of /proc/PID/stat, counted after the name: proc(5)."""
 
 
+HOLDERS = "holders"
+"""In a run's folder: the locks of the supervisors on all of its nodes, a path a line. A node stays for the others."""
+
+
 def busy(folder: str) -> bool:
-    """Tell whether a supervisor holds the lock of some run on this node."""
+    """Tell whether a supervisor holds the lock of some run on this node, or of its other nodes."""
     runs = os.path.join(folder, "runs")  # noqa: PTH118 - pathlib would cost a third of the memory
     for name in os.listdir(runs) if os.path.isdir(runs) else ():  # noqa: PTH112, PTH208
+        own = os.path.join(runs, name, "lock")  # noqa: PTH118
         try:
-            handle = os.open(os.path.join(runs, name, "lock"), os.O_RDONLY)  # noqa: PTH118
+            with open(os.path.join(runs, name, HOLDERS), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+                others = file.read().splitlines()
         except OSError:
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+            others = []
+        if any(held(path) for path in (own, *others)):
             return True
-        finally:
-            os.close(handle)
+    return False
+
+
+def held(path: str) -> bool:
+    """Tell whether somebody holds the lock on a file."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
     return False
 
 

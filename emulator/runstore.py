@@ -7,7 +7,6 @@ until the run is collected, and is read from there meanwhile.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -145,16 +144,16 @@ def search(cloud: Cloud, workspace: Workspace, experiment_ids: frozenset[str]) -
     ]
 
 
-def collected(cloud: Cloud, record: Record, run_dir: Path) -> None:
-    """Keep what a run logged on its node, once: a second call finds the mark of the first."""
+def collected(cloud: Cloud, record: Record) -> None:
+    """Keep what a run logged on its nodes, once: a second call finds the mark of the first."""
     workspace = ml.workspace_of(cloud, record.job_id)
     key = _key(workspace, record.name)
     with cloud.state.transaction():
         document = cloud.state.get(key)
         if document is None or document.get("collected"):
             return
-        log(cloud, workspace, record.name, _from_node(run_dir))
-        logged: dict[str, Json] = {"params": dict(reading.params(run_dir)), "tags": dict(reading.tags(run_dir))}
+        log(cloud, workspace, record.name, _metrics(record))
+        logged: dict[str, Json] = {"params": dict(_params(record)), "tags": dict(_tags(record))}
         change(cloud, workspace, record.name, {**logged, "collected": True})
 
 
@@ -172,8 +171,21 @@ def _key(workspace: Workspace, run_id: str) -> str:
     return f"{workspace.id}/__runs/{run_id}"
 
 
-def _from_node(run_dir: Path) -> tuple[Metric, ...]:
-    return tuple(Metric(found.key, found.value, found.timestamp, found.step) for found in reading.metrics(run_dir))
+def _metrics(record: Record) -> tuple[Metric, ...]:
+    return tuple(
+        Metric(found.key, found.value, found.timestamp, found.step)
+        for folder in record.dirs
+        for found in reading.metrics(folder)
+    )
+
+
+def _params(record: Record) -> dict[str, str]:
+    """Return the parameters of all nodes; the first one that logged a name has it."""
+    return {key: value for folder in reversed(record.dirs) for key, value in reading.params(folder).items()}
+
+
+def _tags(record: Record) -> dict[str, str]:
+    return {key: value for folder in reversed(record.dirs) for key, value in reading.tags(folder).items()}
 
 
 def _stored(cloud: Cloud, workspace: Workspace, run_id: str) -> Iterable[Metric]:
@@ -194,10 +206,9 @@ def _view(cloud: Cloud, workspace: Workspace, document: Mapping[str, Json]) -> R
         status = STATUS.get(record.status, "SCHEDULED" if record.status in WAITING else "RUNNING")
         start = milliseconds(record.started or record.created)
         end = milliseconds(record.ended) if record.ended else None
-        if record.run_dir is not None and not record.terminal and not document.get("collected"):
-            run_dir = Path(record.run_dir)
-            metrics += _from_node(run_dir)
-            tags, params = {**tags, **reading.tags(run_dir)}, {**params, **reading.params(run_dir)}
+        if not record.terminal and not document.get("collected"):
+            metrics += _metrics(record)
+            tags, params = {**tags, **_tags(record)}, {**params, **_params(record)}
     return RunView(
         run_id=run_id,
         name=ml.text(document["name"]),

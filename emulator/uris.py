@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from emulator.ml import Workspace
 
 _DATASTORE = re.compile(
-    r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/workspaces/[^/]+/)?datastores/(?P<store>[^/]+)/(?:paths/)?(?P<path>.*)"
+    r"azureml://(?:subscriptions/(?P<sub>[^/]+)/resource[gG]roups/(?P<rg>[^/]+)/"
+    r"(?:providers/Microsoft\.MachineLearningServices/)?workspaces/(?P<ws>[^/]+)/)?"
+    r"datastores/(?P<store>[^/]+)/(?:paths/)?(?P<path>.*)"
 )
 _ASSET = re.compile(r"(?:azureml:)?(?P<id>/subscriptions/.+/(?:data|models)/[^/]+/versions/[^/]+)", re.IGNORECASE)
 _NAMED = re.compile(r"azureml:(?P<name>[^:/]+):(?P<version>[^:/]+)")
@@ -30,6 +32,7 @@ BLOBSTORE, ARTIFACTS = "workspaceblobstore", "workspaceartifactstore"
 def resolve(cloud: Cloud, workspace: Workspace, uri: str) -> tuple[Where, str]:
     """Return the container and the prefix without slashes at its ends. Raises `Refusal` 400 naming the address."""
     if found := _DATASTORE.fullmatch(uri):
+        _refuse_others(workspace, found, uri)
         return datastore(cloud, workspace, found["store"]), found["path"].strip("/")
     if found := _ASSET.fullmatch(uri):
         return resolve(cloud, workspace, _asset(cloud, found["id"]))
@@ -42,6 +45,23 @@ def resolve(cloud: Cloud, workspace: Workspace, uri: str) -> tuple[Where, str]:
     if parts.scheme == "https":
         return _blob(cloud, parts.netloc, unquote(parts.path), uri)
     raise Refusal(400, "UserError", f"The address '{uri}' can't be resolved by this emulator.")
+
+
+def _refuse_others(workspace: Workspace, found: re.Match[str], uri: str) -> None:
+    """Refuse the datastore of another workspace, whose credentials this one hasn't got. Raises `Refusal` 400."""
+    if found["ws"] is None:
+        return
+    named = ml.WORKSPACE.format(sub=found["sub"], rg=found["rg"], ws=found["ws"])
+    if named.lower() != workspace.id.lower():
+        text = f"'{uri}' is in the workspace '{found['ws']}': a job reaches the datastores of its own workspace alone."
+        raise Refusal(400, "UserError", text)
+
+
+def elsewhere(cloud: Cloud, uri: str) -> bool:
+    """Tell whether this is an https address that is not the emulator's."""
+    parts = urlsplit(uri)
+    own = parts.netloc == cloud.origin.removeprefix("https://") or _HOST.fullmatch(parts.netloc) is not None
+    return parts.scheme == "https" and not own
 
 
 def datastore(cloud: Cloud, workspace: Workspace, name: str) -> Where:

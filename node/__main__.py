@@ -1,4 +1,4 @@
-"""`python -m node RUN_DIR`: be the supervisor of a run. With `--detach` the process forks once it holds the lock.
+"""`python -m node RUN_DIR`: be the supervisor of a run. With `--standby` wait for a word to begin.
 
 Exit codes: 0 the run ended (or, detached, is supervised), 2 wrong usage, 3 another supervisor holds the run, 4 the run
 has already ended, 5 its disk is full. `node.launch.start` is the way to call this.
@@ -7,25 +7,30 @@ has already ended, 5 its disk is full. `node.launch.start` is the way to call th
 from __future__ import annotations
 
 import os
+import select
 import sys
 from pathlib import Path
 
 from node import layout, processes
 from node import status as statuses
-from node.launch import BUSY, ENDED, FULL, STARTED
+from node.launch import BUSY, ENDED, FULL, GO, STARTED
 
 _USAGE = 2
 _PATIENCE_S = 2.0
+_LATER = ("node.tree", "node.supervisor", "node.tracking", "node.preparing", "node.environments", "node.overlay")
+"""Loaded while whoever launches the run is still preparing it, as far as there is time."""
 
 
 def main(arguments: list[str]) -> int:
     """Take the run's lock, then supervise it to its end."""
-    detach = arguments[:1] == ["--detach"]
-    paths = arguments[1:] if detach else arguments
+    standby = arguments[:1] == ["--standby"]
+    paths = arguments[1:] if standby else arguments
     if len(paths) != 1:
-        sys.stderr.write("usage: python -m node [--detach] RUN_DIR\n")
+        sys.stderr.write("usage: python -m node [--standby] RUN_DIR\n")
         return _USAGE
     os.umask(0o077)
+    if standby and not _told():
+        return ENDED
     run_dir = Path(paths[0]).absolute()
     lock = processes.acquire(run_dir / layout.LOCK, _PATIENCE_S)
     if lock is None:
@@ -39,14 +44,28 @@ def main(arguments: list[str]) -> int:
         layout.note(str(error))
         return FULL
     # The lock belongs to the open file, so it passes to the child when the parent ends.
-    if detach and os.fork() > 0:
+    if standby and os.fork() > 0:
         os._exit(STARTED)
-    if detach:
+    if standby:
         os.setsid()
     from node.supervisor import supervise
 
     supervise(run_dir, before)
     return STARTED
+
+
+def _told() -> bool:
+    """Wait for the word to begin; False when whoever started us went away without it."""
+    for module in _LATER:
+        if select.select([0], [], [], 0)[0]:
+            break
+        __import__(module)
+    word = os.read(0, len(GO))
+    # Whatever we start shall not hold, or read from, the end of a pipe of ours.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return word == GO
 
 
 if __name__ == "__main__":

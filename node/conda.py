@@ -21,6 +21,11 @@ _SPEC = re.compile(r"(?:(?P<channel>[^\s:]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_
 _CONSTRAINT = re.compile(r"(?P<operator>==|>=|<=|!=|~=|=|>|<)?\s*(?P<version>[A-Za-z0-9_.*+!\-]+)\Z")
 _PIP_SINGLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*(?:\[[^\]]*\])?)\s*=\s*([A-Za-z0-9][A-Za-z0-9_.*+!\-]*)\s*\Z")
 _FILE_OPTION = re.compile(r"(-r|--requirement|-e|--editable|-c|--constraint)\b|\.{0,2}/|\.\s*\Z")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=/t/)[^/\s]+(?=/)")
+_MINORS = tuple(f"3.{minor}" for minor in range(15, 6, -1))
+"""Python versions that a range is tried on, the newest first."""
+_PUBLIC = re.compile(r"https?://(conda\.anaconda\.org|repo\.anaconda\.com|prefix\.dev|conda\.prefix\.dev)/(?!t/)")
+NAMES_A_FILE = "names a file, and only the text of a conda file is taken, here as by Azure ML"
 _PYTHON = re.compile(r"(?:==?)?\s*(\d+\.\d+(?:\.\d+)?)(?:\.\*|\*)?(?:=\S*)?\Z")
 _EXACT_PARTS = 3
 
@@ -36,6 +41,8 @@ class Plan:
     """What was left out or changed without harm."""
     refused: list[str] = field(default_factory=list)
     """What the file asks for and pip can't give."""
+    pythons: tuple[str, ...] = ()
+    """Where a range of Python is asked for: the versions in it, the newest first."""
 
 
 def translate(document: Mapping[str, Json]) -> Plan:
@@ -55,15 +62,24 @@ def translate(document: Mapping[str, Json]) -> Plan:
                 work.pip(item)
         else:
             work.refused.append(f"{entry!r}: neither a package nor a list for pip")
+    work.channels(document.get("channels"))
     if document.get("variables"):
         work.notes.append("variables: put them into the job's environment_variables")
-    return Plan(work.python, work.requirements, work.notes, work.refused)
+    return Plan(work.python, work.requirements, work.notes, work.refused, work.pythons)
+
+
+def shown(text: str) -> str:
+    """Return a requirement or a channel without the credentials in its address. Pure."""
+    return _CREDENTIALS.sub(lambda found: "***@" if found.group().endswith("@") else "***", text)
 
 
 class _Translation:
     def __init__(self) -> None:
         self.names: dict[str, str] = _TABLE.pip
         self.python: str | None = None
+        self.pythons: tuple[str, ...] = ()
+        self.packages = False
+        """Some come from a channel of conda's."""
         self.requirements: list[str] = []
         self.notes: list[str] = []
         self.refused: list[str] = []
@@ -80,7 +96,7 @@ class _Translation:
             if name != "pip":
                 self.notes.append(f"{spec}: left out; {_TABLE.unneeded[name]}")
         elif name in _TABLE.native or name.startswith(("r-", "cuda-")):
-            self.refused.append(f"{spec}: not a Python package, and pip can't install it")
+            self.refused.append(f"{spec}: not a Python package for pip")
         else:
             self.package(spec, name, version)
 
@@ -89,6 +105,7 @@ class _Translation:
         if found:
             self.python = found.group(1)
         elif version.strip():
+            self.pythons = _within(version)
             self.notes.append(f"{spec}: the machine's own Python is taken")
 
     def package(self, spec: str, name: str, version: str) -> None:
@@ -97,6 +114,7 @@ class _Translation:
             self.refused.append(f"{spec}: a version constraint that pip doesn't know")
             return
         requirement = self.names.get(name, name) + constraint
+        self.packages = True
         if self.names.get(name, name) != name:
             self.notes.append(f"{spec}: {requirement} from pip")
         self.requirements.append(requirement)
@@ -108,13 +126,45 @@ class _Translation:
         text = item.strip()
         single = _PIP_SINGLE.match(text)
         if _FILE_OPTION.match(text):
-            self.refused.append(f"{text}: names a file, which a built environment doesn't have")
+            self.refused.append(f"{shown(text)}: {NAMES_A_FILE}")
         elif single:
             requirement = single.group(1) + (_constraint("=" + single.group(2)) or "")
             self.notes.append(f"{text}: conda's way to say {requirement}")
             self.requirements.append(requirement)
         else:
             self.requirements.append(text)
+
+    def channels(self, given: Json) -> None:
+        """Refuse a channel at an address of its own: a package of its name in the public index may be another's."""
+        for channel in given if isinstance(given, list) and self.packages else ():
+            if isinstance(channel, str) and "://" in channel and not _PUBLIC.match(channel):
+                self.refused.append(f"{shown(channel)}: a private channel, which only conda can ask for packages")
+
+
+def _within(version: str) -> tuple[str, ...]:
+    """Return the Python versions in a range such as `>=3.8,<3.10`; empty where it is not understood."""
+    found = [re.match(r"(>=|<=|>|<|!=)\s*3\.(\d+)(?:\.[\d*]+)?\Z", part.strip()) for part in version.split(",")]
+    fits = []
+    for minor in _MINORS:
+        mine = int(minor.removeprefix("3."))
+        if all(part is not None and _meets(mine, part.group(1), int(part.group(2))) for part in found):
+            fits.append(minor)
+    return tuple(fits)
+
+
+def _meets(mine: int, operator: str, other: int) -> bool:
+    """Compare minor versions; a third part makes no difference here."""
+    match operator:
+        case ">=":
+            return mine >= other
+        case "<=":
+            return mine <= other
+        case ">":
+            return mine > other
+        case "<":
+            return mine < other
+        case _:
+            return mine != other
 
 
 def _constraint(version: str) -> str | None:

@@ -76,9 +76,13 @@ def settle(run_dir: Path) -> Status:
 def kill_leftovers(status: Status) -> None:
     """End the processes of a dead supervisor's job that are proven to be the run's: TERM, then KILL.
 
-    Proof is the run's random mark in a process's environment, or membership of the session whose leader is the very
+    Proof is the run's random mark in a process's environment, or membership of a session whose leader is the very
     process (boot id, pid, start time) that the supervisor started.
     """
+    if status.mark and status.environment is not None and status.environment.id.startswith("docker:"):
+        from node import docker
+
+        docker.remove(status.mark)
     number, deadline = signal.SIGTERM, time.monotonic() + _GRACE_S
     while left := _leftovers(status):
         processes.send(left, number)
@@ -91,8 +95,8 @@ def kill_leftovers(status: Status) -> None:
 
 def _leftovers(status: Status) -> list[int]:
     found = set(processes.marked(status.mark)) if status.mark else set()
-    if status.job is not None and status.supervisor is not None:
-        leader = Identity(status.job.pid, status.job.start_time, status.supervisor.boot_id)
-        if processes.is_alive(leader):
-            found.update(processes.members(status.job.pgid))
+    if status.supervisor is not None:
+        boot = status.supervisor.boot_id
+        alive = [one for one in status.leaders if processes.is_alive(Identity(one.pid, one.start_time, boot))]
+        found.update(processes.members(*(one.pgid for one in alive)))
     return sorted(found)

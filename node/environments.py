@@ -6,53 +6,46 @@ has no marker is half-built and is built again. The package index is whatever th
 
 from __future__ import annotations
 
-import configparser
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import re
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from node import layout, processes
+from node.installers import BuildStopped as BuildStopped  # noqa: PLC0414  (a name that callers know from here)
+from node.installers import EnvironmentRefused as EnvironmentRefused  # noqa: PLC0414
+from node.installers import Site, full, own_environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
+    from node.layout import Json
+
 READY = "ready"
+"""The marker; its time of change is the last use."""
+USES = "uses"
+"""Beside it: one byte for each run that got the environment."""
+CONDA_PREFIX = "env"
+"""Folder of a conda environment below its cache folder: conda wants to make it itself."""
 _POLL_S = 0.1
-_TAIL_LINES = 40
-_GIST_CHARACTERS = 400
-_ERROR = re.compile(r"\s*(\u00d7|error\b)", re.IGNORECASE)
-_HEAD = re.compile(r"(error|cause|caused by):\s*", re.IGNORECASE)
-_ASIDE = re.compile(r"\s*(hint:|help:|note:|WARNING:)")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PIP = re.compile(r"pip\s*([<>=!~;\[@]|$)", re.IGNORECASE)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _ASK_VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
-_PIP_TO_UV = {
-    "index-url": "UV_DEFAULT_INDEX",
-    "extra-index-url": "UV_INDEX",
-    "find-links": "UV_FIND_LINKS",
-    "cert": "SSL_CERT_FILE",
-}
-
-
-class EnvironmentRefused(Exception):  # noqa: N818  (the name that callers know; it is an answer, not a defect)
-    """The environment can't be made here; the message is one clear sentence, with the installer's last lines."""
-
-
-class BuildStopped(Exception):  # noqa: N818
-    """The caller's `stop` said so; what was half-built is built again next time."""
+_ALWAYS_YES = {"CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
+_in_use: list[int] = []
+"""Locks that say so, held for as long as this process lives."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,24 @@ class Environment:
     """Seconds that the build took, now or when it was made."""
 
 
+class Recipe(NamedTuple):
+    """What is built once: under which key, from what, and how to tell that it is still there."""
+
+    key: str
+    what: str
+    make: Callable[[Site], dict[str, Json]]
+    """Fills the site's folder; returns what the marker shall say of it."""
+    there: Callable[[Path], bool]
+
+
+class Built(NamedTuple):
+    """What a recipe made, now or earlier."""
+
+    folder: Path
+    cached: bool
+    built_s: float
+
+
 def ensure(
     python: str | None,
     pip: Sequence[str],
@@ -78,70 +89,189 @@ def ensure(
 
     Blocks while it is built, here or by another process at the same moment (then built once). `python` is a version
     such as `3.11`, None for this interpreter's. Installers' output goes to `log` as it is produced.
-    Raises: EnvironmentRefused; BuildStopped soon after `stop()` is true; OSError on a full disk.
+    Raises: EnvironmentRefused; BuildStopped soon after `stop()` is true; OSError when the log can't be written.
     """
     base, version = find_python(python)
     requirements = sorted(item.strip() for item in pip if item.strip())
     for item in requirements:
         if "\n" in item or "\r" in item or "\0" in item:
             raise EnvironmentRefused(f"the requirement {item!r} holds a line break")
-    key = content_id(version, requirements)
-    layout.private_dir(cache)
-    lock = _wait_for_lock(cache / f"{key}.lock", log, stop)
-    try:
-        target = cache / key
-        ready = _ready(key, target)
-        if ready is not None:
-            _say(log, f"environment {key}: cached")
-            return ready
-        if target.exists():
-            _say(log, f"environment {key}: removing what an interrupted build left")
-            shutil.rmtree(target)
-        try:
-            return _Builder(target, base, log, stop, lock).build(version, requirements)
-        except (EnvironmentRefused, BuildStopped, OSError):
-            shutil.rmtree(target, ignore_errors=True)
-            raise
-    finally:
-        os.close(lock)
+
+    def make(site: Site) -> dict[str, Json]:
+        _virtual(site, base, requirements)
+        return {"kind": "venv", "python": version, "pip": [*requirements]}
+
+    # The interpreter is a link to a base Python that an upgrade may have removed.
+    recipe = Recipe(
+        content_id(version, requirements),
+        f"Python {version}, {len(requirements)} requirements",
+        make,
+        lambda folder: os.access(folder / "bin" / "python", os.X_OK),
+    )
+    built = once(recipe, cache, log, stop)
+    return Environment(recipe.key, built.folder, built.folder / "bin" / "python", built.cached, built.built_s)
+
+
+def ensure_conda(
+    text: str, cache: Path, log: BinaryIO, stop: Callable[[], bool] = lambda: False, conda: str | None = None
+) -> Environment:
+    """Return the environment of a conda file as it is written, built by this machine's own conda (or the one given).
+
+    Blocks and raises as `ensure` does. `interpreter` stands in its `bin` even where the file asks for no Python.
+    """
+    command = conda or find_conda()
+    if command is None:
+        raise EnvironmentRefused("the environment is a conda file, and this machine has no conda, mamba or micromamba")
+
+    def make(site: Site) -> dict[str, Json]:
+        listing = site.folder / "conda.yml"
+        layout.write_bytes(listing, text.encode())
+        environ = {**own_environment(os.environ, cache), **_ALWAYS_YES}
+        run([command, "env", "create", "-p", str(site.folder / CONDA_PREFIX), "-f", str(listing)], site, environ)
+        version = _version_of(str(site.folder / CONDA_PREFIX / "bin" / "python"))
+        return {"kind": "conda", "python": version, "conda": text}
+
+    recipe = Recipe(
+        digest("conda", text),
+        f"conda file, by {command}",
+        make,
+        lambda folder: (folder / CONDA_PREFIX / "bin").is_dir(),
+    )
+    built = once(recipe, cache, log, stop)
+    prefix = built.folder / CONDA_PREFIX
+    return Environment(recipe.key, prefix, prefix / "bin" / "python", built.cached, built.built_s)
 
 
 def content_id(version: str, requirements: Sequence[str]) -> str:
     """Return the id of an environment: a hash over everything that decides what is in it."""
-    content = json.dumps([version, sorted(requirements), sys.platform, platform.machine()])
-    return hashlib.sha256(content.encode()).hexdigest()[:20]
+    return digest(version, "pip", [*sorted(requirements)])
 
 
-def _ready(key: str, target: Path) -> Environment | None:
+def digest(*content: Json) -> str:
+    """Return an id for a content on this kind of machine."""
+    text = json.dumps([*content, sys.platform, platform.machine()])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+# --- the cache ---
+
+
+def once(recipe: Recipe, cache: Path, log: BinaryIO, stop: Callable[[], bool]) -> Built:
+    """Return what a recipe makes, made now where the cache has none; it is in use until this process ends."""
+    layout.private_dir(cache)
+    site = Site(cache, log, stop)
+    lock = _wait_for_lock(cache / f"{recipe.key}.lock", site)
     try:
-        marker = layout.read_json(target / READY)
+        folder = cache / recipe.key
+        marker = marker_of(folder)
+        cached = marker is not None and recipe.there(folder)
+        if marker is None or not cached:
+            marker = _made(recipe, Site(folder, log, stop, lock))
+        else:
+            site.say(f"environment {recipe.key}: cached")
+        _used(cache, recipe.key)
+        built_s = marker.get("built_s")
+        return Built(folder, cached, built_s if isinstance(built_s, float) else 0.0)
+    finally:
+        os.close(lock)
+
+
+def _made(recipe: Recipe, site: Site) -> dict[str, Json]:
+    if site.folder.exists():
+        site.say(f"environment {recipe.key}: removing what an interrupted build left")
+        shutil.rmtree(site.folder)
+    try:
+        began = time.monotonic()
+        layout.private_dir(site.folder)
+        site.say(f"environment {recipe.key}: {recipe.what}")
+        made = recipe.make(site)
+        built_s = round(time.monotonic() - began, 3)
+        marker: dict[str, Json] = {**made, "built_s": built_s, "at": layout.utc_now()}
+        layout.write_json(site.folder / READY, marker)
+    except (EnvironmentRefused, BuildStopped):
+        shutil.rmtree(site.folder, ignore_errors=True)
+        raise
+    except OSError as error:
+        shutil.rmtree(site.folder, ignore_errors=True)
+        if error.errno in _FULL:
+            raise EnvironmentRefused(full(site.folder)) from error
+        raise
+    site.say(f"environment {recipe.key}: ready after {built_s:.1f} s")
+    return marker
+
+
+def marker_of(folder: Path) -> dict[str, Json] | None:
+    """Return what is written down of a built environment; None for one that is half-built."""
+    try:
+        return layout.read_json(folder / READY)
     except ValueError:
         return None
-    interpreter = target / "bin" / "python"
-    # The interpreter is a link to a base Python that an upgrade may have removed.
-    if marker is None or not os.access(interpreter, os.X_OK):
-        return None
-    built_s = marker.get("built_s")
-    return Environment(key, target, interpreter, cached=True, built_s=built_s if isinstance(built_s, float) else 0.0)
 
 
-def _wait_for_lock(path: Path, log: BinaryIO, stop: Callable[[], bool]) -> int:
+def _wait_for_lock(path: Path, site: Site) -> int:
     lock = processes.acquire(path)
     if lock is None:
-        _say(log, "another process is building this environment: waiting for it")
+        site.say("another process is building this environment: waiting for it")
     while lock is None:
-        if stop():
+        if site.stop():
             raise BuildStopped
         lock = processes.acquire(path, patience_s=_POLL_S)
     return lock
 
 
-def _say(log: BinaryIO, line: str) -> None:
-    log.write(line.encode() + b"\n")
-    log.flush()
+def use_lock(cache: Path, key: str) -> Path:
+    """Return the file that whoever uses an environment holds a shared lock on."""
+    return cache / f"{key}.use"
 
 
-# --- which Python ---
+def _used(cache: Path, key: str) -> None:
+    """Note the moment, and hold the environment against removal. The caller holds its build lock."""
+    fd = os.open(use_lock(cache, key), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    _in_use.append(fd)
+    os.utime(cache / key / READY)
+
+
+def count_run(cache: Path, key: str) -> None:
+    """Note that one more run got an environment."""
+    with (cache / key / USES).open("ab") as uses:
+        uses.write(b".")
+
+
+# --- building ---
+
+
+def _virtual(site: Site, base: str, requirements: Sequence[str]) -> None:
+    """Make a virtual environment in the site's folder with uv, or with Python's own means."""
+    interpreter, listing = site.folder / "bin" / "python", site.folder / "requirements.txt"
+    environ = own_environment(os.environ, site.folder.parent)
+    # pip itself as well: a job that calls `pip` must not reach the machine's.
+    content = [*requirements, *([] if any(_PIP.match(item) for item in requirements) else ["pip"])]
+    layout.write_bytes(listing, "".join(f"{item}\n" for item in content).encode())
+    uv = find_uv()
+    if uv:
+        run([uv, "venv", "--no-project", "--allow-existing", "--python", base, str(site.folder)], site, environ)
+        install = [uv, "pip", "install", "--python", str(interpreter), "-r", str(listing)]
+    else:
+        run([base, "-m", "venv", str(site.folder)], site, environ)
+        install = [str(interpreter), "-m", "pip", "install", "--no-input", "-r", str(listing)]
+    try:
+        run(install, site, environ)
+    except EnvironmentRefused:
+        if requirements:
+            raise
+        _own_pip(site, interpreter, environ)
+
+
+def _own_pip(site: Site, interpreter: Path, environ: Mapping[str, str]) -> None:
+    """Without an index: install the pip that Python brings along. Where Debian left that out, a job has none."""
+    try:
+        run([str(interpreter), "-m", "ensurepip"], site, environ)
+    except EnvironmentRefused as refused:
+        site.say(f"no pip in this environment: {refused}")
+
+
+# --- what this machine has ---
 
 
 def find_python(wanted: str | None) -> tuple[str, str]:
@@ -201,141 +331,14 @@ def find_uv() -> str | None:
     return str(beside) if os.access(beside, os.X_OK) else shutil.which("uv")
 
 
-# --- building ---
-
-
-class _Builder:
-    """One build in its final folder, by one holder of its lock."""
-
-    def __init__(self, target: Path, base: str, log: BinaryIO, stop: Callable[[], bool], lock: int) -> None:
-        self.target, self.base, self.log, self.stop, self.lock = target, base, log, stop, lock
-        self.tail: deque[bytes] = deque(maxlen=_TAIL_LINES)
-
-    def build(self, version: str, requirements: Sequence[str]) -> Environment:
-        began = time.monotonic()
-        layout.private_dir(self.target)
-        interpreter = self.target / "bin" / "python"
-        listing = self.target / "requirements.txt"
-        # pip itself as well: a job that calls `pip` must not reach the machine's.
-        content = [*requirements, *([] if any(_PIP.match(item) for item in requirements) else ["pip"])]
-        layout.write_bytes(listing, "".join(f"{item}\n" for item in content).encode())
-        uv = find_uv()
-        _say(self.log, f"environment {self.target.name}: Python {version}, {len(requirements)} requirements")
-        if uv:
-            self.run([uv, "venv", "--no-project", "--allow-existing", "--python", self.base, str(self.target)])
-            install = [uv, "pip", "install", "--python", str(interpreter), "-r", str(listing)]
-        else:
-            self.run([self.base, "-m", "venv", str(self.target)])
-            install = [str(interpreter), "-m", "pip", "install", "--no-input", "-r", str(listing)]
-        if requirements:
-            self.run(install)
-        built_s = round(time.monotonic() - began, 3)
-        layout.write_json(
-            self.target / READY, {"python": version, "pip": [*requirements], "built_s": built_s, "at": layout.utc_now()}
-        )
-        _say(self.log, f"environment {self.target.name}: ready after {built_s:.1f} s")
-        return Environment(self.target.name, self.target, interpreter, cached=False, built_s=built_s)
-
-    def run(self, argv: list[str]) -> None:
-        """Run an installer, copying its output as it comes.
-
-        It inherits the lock: should this process be killed, nobody builds in the folder before the installer ended.
-        """
-        self.tail.clear()
-        with subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self.target,
-            env={**credentials(os.environ, self.target.parent), **installer_environment(os.environ)},
-            start_new_session=True,
-            pass_fds=(self.lock,),
-        ) as process:
-            try:
-                self.copy(process)
-            except BaseException:
-                processes.send(processes.members(process.pid), signal.SIGKILL)
-                raise
-        if process.returncode != 0:
-            said = gist(b"".join(self.tail).decode("utf-8", "replace"))
-            raise EnvironmentRefused(f"the environment could not be built ({Path(argv[0]).name} failed): {said}")
-
-    def copy(self, process: subprocess.Popen[bytes]) -> None:
-        if process.stdout is None:
-            return
-        fd, rest = process.stdout.fileno(), b""
-        while True:
-            if self.stop():
-                raise BuildStopped
-            if not select.select([fd], [], [], _POLL_S)[0]:
-                continue
-            chunk = os.read(fd, 65536)
-            if not chunk:
-                break
-            self.log.write(chunk)
-            self.log.flush()
-            *lines, rest = (rest + chunk).splitlines(keepends=True)
-            self.tail.extend(lines)
-        self.tail.append(rest)
-
-
-def installer_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for an installer: this machine's, with pip's settings also said in uv's words."""
-    drop = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", processes.SUPERVISOR, processes.MARK)
-    values = {key: value for key, value in environ.items() if key not in drop}
-    if not any(values.get(key) for key in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")):
-        for setting, value in _pip_settings(values).items():
-            values.setdefault(_PIP_TO_UV[setting], value)
-    values.setdefault("UV_NO_PROGRESS", "1")
-    values.setdefault("UV_HTTP_TIMEOUT", "120")
-    return values
-
-
-def gist(output: str) -> str:
-    """Return an installer's error in one line: from the first line that is one, without the drawing around it.
-
-    uv may draw a tree (a cross before the error, `╰─▶ Because …` below it) and wrap its lines; pip writes `ERROR:`.
-    """
-    lines = output.strip().splitlines()
-    begin = next((at for at, line in enumerate(lines) if _ERROR.match(line)), max(0, len(lines) - 1))
-    told = list[str]()
-    for line in lines[begin:]:
-        if told and (_ASIDE.match(line) or not line.strip()):
-            break
-        told.append(_HEAD.sub(": " if told else "", line.strip("\t \u00d7╰─▶├│")))
-    words = " ".join(" ".join(told).split()).replace(" : ", ": ").replace(":: ", ": ")
-    return words if len(words) <= _GIST_CHARACTERS else words[: _GIST_CHARACTERS - 1] + "…"
-
-
-def credentials(environ: Mapping[str, str], cache: Path) -> dict[str, str]:
-    """Return what keeps uv from making a folder for credentials in the user's home, where it has none yet.
-
-    One that `uv auth login` filled stays in use.
-    """
-    base = environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", "/")) / ".local" / "share"
-    own = Path(base, "uv", "credentials")
-    return {} if own.exists() else {"UV_CREDENTIALS_DIR": str(cache / "credentials")}
-
-
-def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return pip's index settings, files first, then PIP_* (pip's own order; pip documentation, Configuration)."""
-    home = Path(environ.get("HOME", "/"))
-    config = Path(environ.get("XDG_CONFIG_HOME", home / ".config"))
-    files = [Path("/etc/pip.conf"), home / ".pip" / "pip.conf", config / "pip" / "pip.conf"]
-    if environ.get("PIP_CONFIG_FILE"):
-        files.append(Path(environ["PIP_CONFIG_FILE"]))
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(files)
-    except (configparser.Error, UnicodeDecodeError):
-        parser = configparser.RawConfigParser()
-    found: dict[str, str] = {}
-    for setting in _PIP_TO_UV:
-        value = environ.get("PIP_" + setting.upper().replace("-", "_"))
-        if value is None and parser.has_option("global", setting):
-            value = parser.get("global", setting)
-        if value:
-            # pip splits lists at white space, uv at white space (indexes) or commas (find-links).
-            found[setting] = ",".join(value.split()) if setting == "find-links" else " ".join(value.split())
-    return found
+def find_conda(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return this machine's conda: the faster kinds first, on PATH or where an activated one says it is."""
+    variables = os.environ if environ is None else environ
+    for name in ("mamba", "micromamba", "conda"):
+        if found := shutil.which(name, path=variables.get("PATH")):
+            return found
+    for variable in ("MAMBA_EXE", "CONDA_EXE"):
+        found = variables.get(variable)
+        if found and os.access(found, os.X_OK):
+            return found
+    return None

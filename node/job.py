@@ -10,27 +10,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from node import layout
+from node import layout, plan
+from node.plan import EnvironmentPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from node.distribution import Distribution
     from node.layout import Json
 
 GRACE_S = 5.0
 """Seconds between TERM and KILL for a job that is canceled or out of time."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-
-@dataclass(frozen=True)
-class EnvironmentPlan:
-    """Which interpreter the job gets: the user's own, or one built from a pip list in a cache."""
-
-    python: str | None = None
-    pip: tuple[str, ...] = ()
-    interpreter: str | None = None
-    cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +47,18 @@ class Job:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Name to what the command shall read: a literal verbatim, or an absolute path."""
     outputs: Mapping[str, str] = field(default_factory=dict)
-    """Name to the absolute path of a folder."""
+    """Name to the absolute path of a folder, or of a file."""
+    files: frozenset[str] = frozenset()
+    """The outputs that are a file each, which the command makes."""
+    deliveries: Mapping[str, str] = field(default_factory=dict)
+    """Name to the absolute path that an output is copied to when the command has ended well."""
     variables: Mapping[str, str] = field(default_factory=dict)
     extra_env: Mapping[str, str] = field(default_factory=dict)
     """From the launcher (AZUREML_ARM_*, ranks …); wins over the inherited, loses to the job's own variables."""
     environment: EnvironmentPlan = field(default_factory=EnvironmentPlan)
     limits: Limits = field(default_factory=Limits)
+    distribution: Distribution | None = None
+    """None: one process, which knows of no other."""
     timeout_s: float | None = None
     grace_s: float = GRACE_S
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +78,7 @@ def read(run_dir: Path) -> Job:
 
 def parse(document: Mapping[str, Json], run_dir: Path) -> Job:
     """Check a job document and resolve its relative paths against the run's folder."""
-    code = _text(document, "code")
+    code, outputs = _text(document, "code"), _object(document, "outputs")
     return Job(
         run_id=_required(document, "run_id"),
         command=_required(document, "command"),
@@ -88,11 +86,16 @@ def parse(document: Mapping[str, Json], run_dir: Path) -> Job:
         attempt=int(_number(document, "attempt") or 1),
         code=code,
         inputs={name: _input(name, entry, run_dir) for name, entry in _object(document, "inputs").items()},
-        outputs={name: _output(name, entry, run_dir) for name, entry in _object(document, "outputs").items()},
+        outputs={name: _output(name, entry, run_dir) for name, entry in outputs.items()},
+        files=frozenset(
+            name for name, entry in outputs.items() if isinstance(entry, dict) and entry.get("file") is True
+        ),
+        deliveries=_deliveries(outputs),
         variables=_variables(document, "environment_variables"),
         extra_env=_variables(document, "extra_env"),
-        environment=_environment(_object(document, "environment")),
+        environment=plan.parse(_object(document, "environment")),
         limits=_limits(_object(document, "limits")),
+        distribution=_distribution(_object(document, "distribution")),
         timeout_s=_number(document, "timeout_s"),
         grace_s=_default(_number(document, "grace_s"), GRACE_S),
         tags={name: str(value) for name, value in _object(document, "tags").items()},
@@ -125,6 +128,15 @@ def _output(name: str, entry: Json, run_dir: Path) -> str:
     raise ValueError(f'outputs.{name} must be {{"path": "..."}}')
 
 
+def _deliveries(outputs: Mapping[str, Json]) -> dict[str, str]:
+    entries = {name: entry.get("deliver") for name, entry in outputs.items() if isinstance(entry, dict)}
+    found = {name: place for name, place in entries.items() if place is not None}
+    for name, place in found.items():
+        if not isinstance(place, str) or not place.startswith("/"):
+            raise ValueError(f"outputs.{name}.deliver must be an absolute path")
+    return {name: str(place) for name, place in found.items()}
+
+
 def _variables(document: Mapping[str, Json], key: str) -> dict[str, str]:
     variables: dict[str, str] = {}
     for name, value in _object(document, key).items():
@@ -139,16 +151,12 @@ def _variables(document: Mapping[str, Json], key: str) -> dict[str, str]:
     return variables
 
 
-def _environment(entry: Mapping[str, Json]) -> EnvironmentPlan:
-    pip = entry.get("pip") or []
-    if not isinstance(pip, list) or not all(isinstance(item, str) for item in pip):
-        raise ValueError("environment.pip must be a list of requirements")
-    return EnvironmentPlan(
-        python=_text(entry, "python"),
-        pip=tuple(str(item) for item in pip),
-        interpreter=_text(entry, "interpreter"),
-        cache=_text(entry, "cache"),
-    )
+def _distribution(entry: Mapping[str, Json]) -> Distribution | None:
+    if not entry:
+        return None
+    from node import distribution  # most jobs have none
+
+    return distribution.parse(entry)
 
 
 def _limits(entry: Mapping[str, Json]) -> Limits:

@@ -25,8 +25,18 @@ HEARTBEAT = "heartbeat"
 LOCK = "lock"
 CANCEL = "cancel"
 COMMAND = "command.sh"
+RANK_SCRIPT = "rank.sh"
+"""What mpirun starts for each process of an mpi job."""
+FAILED_RANK = "failed_rank"
+"""Number and exit code of the process of an mpi job that failed first."""
+WORKERS_DONE = "workers_done"
+"""Exists when the workers of this node have ended well, where parameter servers serve those of others too."""
 CODE = "code"
 USER_LOG = "user_logs/std_log.txt"
+"""Of a job of one process; of several, each has its own (`rank_log`)."""
+MPIRUN_LOG = "user_logs/std_log_mpirun.txt"
+"""What mpirun itself says."""
+LOG_FOLDERS = ("azureml-logs", "user_logs")
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
 SUPERVISOR_LOG = "supervisor.log"
 METRICS = "metrics.jsonl"
@@ -51,6 +61,37 @@ def outputs_dir(run_dir: Path, code: str | None = CODE) -> Path:
     return workdir(run_dir, code) / "outputs"
 
 
+def rank_log(number: int, world_size: int, *, server: bool = False) -> str:
+    """Return the name of a process's log, as Azure ML names it (azure-ai-ml, job_ops_helper: which it streams)."""
+    if world_size == 1:
+        return USER_LOG
+    return f"user_logs/std_log_process_{number}{'_ps' if server else ''}.txt"
+
+
+def logs(run_dir: Path) -> list[str]:
+    """Return the name of every log that is there now, `folder/name`: the build's first, then by process.
+
+    Stable: a log that comes later changes the place of no other but those behind it.
+    """
+    found: list[str] = []
+    for folder in LOG_FOLDERS:
+        try:
+            with os.scandir(run_dir / folder) as entries:
+                names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found += [f"{folder}/{name}" for name in sorted(names, key=_log_order) if not name.startswith(".")]
+    return found
+
+
+def _log_order(name: str) -> tuple[bool, list[tuple[int, str]]]:
+    """Order logs by the numbers in their names (9 before 10); mpirun's own words come last."""
+    import re  # not needed to start a run, which waits for this module
+
+    parts = re.split(r"([0-9]+)", name)
+    return name == MPIRUN_LOG.rpartition("/")[2], [(int(part) if part.isdecimal() else -1, part) for part in parts]
+
+
 def private_dir(path: Path) -> Path:
     """Make a folder, and its missing parents, for the owner only; an existing one is left as it is."""
     for folder in (*reversed(path.parents), path):
@@ -69,8 +110,8 @@ def create(run_dir: Path, job: Mapping[str, Json]) -> None:
     write_json(run_dir / JOB, dict(job))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file whole and durably, readable by the owner only.
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace a file whole, readable by the owner only; durably, unless a power cut may bring the old one back.
 
     Raises: OSError; the old content is then still there, and no temporary file is left.
     """
@@ -86,12 +127,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-    sync_dir(path.parent)
+    if durable:
+        sync_dir(path.parent)
 
 
-def write_json(path: Path, value: Json) -> None:
-    """Replace a JSON file whole and durably."""
-    write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass") + b"\n")
+def write_json(path: Path, value: Json, *, durable: bool = True) -> None:
+    """Replace a JSON file whole, and durably as `write_bytes`."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    write_bytes(path, text.encode("utf-8", "surrogatepass") + b"\n", durable=durable)
 
 
 def write_all(fd: int, content: bytes) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = "python"
 CONFIGURATION = "pyvenv.cfg"
+_NO_PIP = "#!/bin/sh\necho 'this environment has no pip: name what is needed in its conda_file' >&2\nexit 1\n"
 _SCRIPT_BYTES = 64 * 1024
 _LONG = 3
 """Lines before the Python of a command whose interpreter's path is too long for a first line, or has blanks (distlib,
@@ -49,6 +50,10 @@ def make(run_dir: Path, environment: Path) -> Path | None:
             named.symlink_to(base)
         elif not found.name.startswith(("python", "activate", "Activate")):
             _command(found, named)
+    for name in ("pip", "pip3"):
+        if not (own / "bin" / name).exists():  # else the machine's own would be found, and the machine changed
+            (own / "bin" / name).write_text(_NO_PIP, encoding="ascii")
+            (own / "bin" / name).chmod(0o700)
     return own / "bin" / "python"
 
 

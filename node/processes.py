@@ -10,20 +10,17 @@ import ctypes
 import fcntl
 import os
 import resource
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import signal
 
 MARK = "TRAINYARD_RUN_MARK"
 """In the environment of every process of a run; its value is random, and recorded in the run's status."""
 SUPERVISOR = "TRAINYARD_NODE_SUPERVISOR"
 """In the environment of a supervisor: what it started is another run's, even where it descends from this run's job."""
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _STAT_STATE, _STAT_PPID, _STAT_PGRP, _STAT_SESSION, _STAT_START = 0, 1, 2, 3, 19
 _DEAD = ("Z", "X")
 
@@ -103,12 +100,12 @@ def descendants(root: int) -> list[int]:
     return sorted(found)
 
 
-def members(session: int) -> list[int]:
-    """Return the living processes of a session or process group that a job leads."""
+def members(*sessions: int) -> list[int]:
+    """Return the living processes of the sessions or process groups that a job leads."""
     return sorted(
         pid
         for pid, fields in _all_stats().items()
-        if session in (int(fields[_STAT_SESSION]), int(fields[_STAT_PGRP]))
+        if (int(fields[_STAT_SESSION]) in sessions or int(fields[_STAT_PGRP]) in sessions)
         and not environment_has(pid, SUPERVISOR + "=")
     )
 
@@ -132,12 +129,30 @@ def send(pids: list[int], number: signal.Signals) -> None:
             continue
 
 
+def signal_name(number: int) -> str:
+    """Return a signal's name; a real-time signal has none of its own, so its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
 def adopt_orphans() -> None:
     """Become the parent of every orphaned descendant (prctl(2)), so that none can leave the run's tree."""
     try:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (OSError, AttributeError):
         return
+
+
+def adopts_orphans() -> bool:
+    """Tell whether this process is the parent of every orphaned descendant."""
+    answer = ctypes.c_int(0)
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
+    except (OSError, AttributeError):
+        return False
+    return answer.value == 1
 
 
 def forbid_core_dumps() -> None:

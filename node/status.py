@@ -34,7 +34,7 @@ class Supervisor:
 
 @dataclass(frozen=True)
 class JobProcess:
-    """The command's first process, which leads its own session and group."""
+    """A first process of the job, which leads its own session and group."""
 
     pid: int
     pgid: int
@@ -59,6 +59,7 @@ class Status:
     sequence: int = 0
     supervisor: Supervisor | None = None
     job: JobProcess | None = None
+    """The command's first process; of several, the first one's."""
     exit_code: int | None = None
     """The command's; 128 + n when signal n ended it."""
     reason: str | None = None
@@ -69,15 +70,22 @@ class Status:
     environment: BuiltEnvironment | None = None
     mark: str | None = None
     """Random; in the environment of each of the job's processes, so that a left-over one is proven the run's."""
+    others: tuple[JobProcess, ...] = ()
+    """The first processes of the other ranks on this node."""
 
     @property
     def terminal(self) -> bool:
         """Tell whether this state can never change."""
         return self.state in TERMINAL
 
+    @property
+    def leaders(self) -> tuple[JobProcess, ...]:
+        """Return every first process that the supervisor started."""
+        return (self.job, *self.others) if self.job else ()
+
     def document(self) -> dict[str, Json]:
         """Return the JSON object of `status.json`."""
-        return {**asdict(self), "times": dict(self.times)}
+        return {**asdict(self), "times": dict(self.times), "others": [asdict(other) for other in self.others]}
 
 
 def read(run_dir: Path) -> Status | None:
@@ -90,26 +98,29 @@ def read(run_dir: Path) -> Status | None:
 
 
 def write(run_dir: Path, status: Status) -> None:
-    """Write a status durably. Only the holder of the run's lock may.
+    """Write a status, an end durably: of another one a power cut leaves no process. Only the holder of the lock may.
 
     Raises: ValueError when the run already has another terminal status.
     """
     before = read(run_dir)
     if before is not None and before.terminal:
         raise ValueError(f"the run already ended as {before.state}")
-    layout.write_json(run_dir / layout.STATUS, status.document())
+    layout.write_json(run_dir / layout.STATUS, status.document(), durable=status.terminal)
 
 
 def parse(document: Mapping[str, Json]) -> Status:
     """Return the status in a JSON object; unknown fields are ignored, so that old readers read new files."""
     supervisor, job, built = (document.get(key) for key in ("supervisor", "job", "environment"))
-    times = document.get("times")
+    times, others = document.get("times"), document.get("others")
     try:
         return Status(
             state=_text(document["state"]),
             sequence=_whole(document.get("sequence") or 0),
             supervisor=_supervisor(supervisor) if isinstance(supervisor, dict) else None,
             job=_job(job) if isinstance(job, dict) else None,
+            others=tuple(_job(entry) for entry in others if isinstance(entry, dict))
+            if isinstance(others, list)
+            else (),
             exit_code=_optional_whole(document.get("exit_code")),
             reason=_optional_text(document.get("reason")),
             times={key: _text(value) for key, value in times.items()} if isinstance(times, dict) else {},

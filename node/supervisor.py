@@ -12,19 +12,19 @@ import os
 import signal
 import threading
 import time
-import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node import command, control, jobs_environment, layout, processes, reading, tree
+from node import command, control, jobs_environment, layout, processes, reading, starting, tree
 from node import job as jobs
 from node import status as statuses
 from node.status import CANCELED, COMPLETED, FAILED, FINALIZING, PREPARING, RUNNING, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
+    from node.docker import Container
     from node.job import Job
     from node.tracking import Tracking
 
@@ -65,6 +65,8 @@ class _Supervisor:
         )
         self.began: float | None = None
         self.tracking: Tracking | None = None
+        self.container: Container | None = None
+        self.told: Mapping[str, str] = {}
 
     def created(self) -> str:
         try:
@@ -87,6 +89,8 @@ class _Supervisor:
         except ValueError as error:
             end = Stop(FAILED, str(error))
         except Exception as error:  # noqa: BLE001  (a defect of ours must still end in a status)
+            import traceback
+
             layout.note("".join(traceback.format_exception(error)))
             end = Stop(FAILED, f"the supervisor failed: {type(error).__name__}: {error}")
         self.finish(end)
@@ -135,43 +139,27 @@ class _Supervisor:
             raise stop
 
     def prepare_folders(self, job: Job) -> None:
-        work = layout.workdir(self.run_dir, job.code)
-        layout.private_dir(work)
-        for name in layout.COLLECTED:
-            layout.private_dir(work / name)
-        for path in job.outputs.values():
-            layout.private_dir(self.run_dir / path)
-        for log in (layout.USER_LOG, layout.BUILD_LOG):
-            layout.private_dir((self.run_dir / log).parent)
+        for folder, its in starting.places(self.run_dir, job):
+            work = layout.workdir(folder, its.code)
+            for below in (*(work / name for name in layout.COLLECTED), (folder / layout.USER_LOG).parent):
+                layout.private_dir(below)
+            for name, path in its.outputs.items():
+                layout.private_dir(Path(path).parent if name in its.files else Path(path))
+        layout.private_dir((self.run_dir / layout.BUILD_LOG).parent)
 
     def environment(self, job: Job) -> str | None:
-        """Return the interpreter for the job, None for whatever is on PATH."""
-        plan = job.environment
-        if plan.interpreter is not None:
-            if not os.access(plan.interpreter, os.X_OK):
-                raise Stop(FAILED, f"the environment's interpreter {plan.interpreter} is missing or not executable")
-            self.status = replace(
-                self.status, environment=statuses.BuiltEnvironment("user-managed", plan.interpreter, True, 0.0)
-            )
-            return plan.interpreter
-        if plan.cache is None:
-            return None
-        from node import environments, overlay
+        """Return the interpreter for the job, None for whatever is on PATH, or the image's own in a container."""
+        from node import installers, preparing
 
-        with (self.run_dir / layout.BUILD_LOG).open("ab") as log:
-            try:
-                built = environments.ensure(
-                    plan.python, plan.pip, self.run_dir / plan.cache, log, lambda: self.stop_reason() is not None
-                )
-            except environments.EnvironmentRefused as error:
-                raise Stop(FAILED, str(error)) from error
-            except environments.BuildStopped:
-                raise (self.stop_reason() or Stop(CANCELED, "")) from None
-        interpreter = str(built.interpreter)
-        self.status = replace(
-            self.status, environment=statuses.BuiltEnvironment(built.id, interpreter, built.cached, built.built_s)
-        )
-        return str(overlay.make(self.run_dir, built.path) or interpreter)
+        try:
+            ready = preparing.prepare(self.run_dir, job, str(self.status.mark), lambda: self.stop_reason() is not None)
+        except installers.EnvironmentRefused as error:
+            raise Stop(FAILED, str(error)) from error
+        except installers.BuildStopped:
+            raise (self.stop_reason() or Stop(CANCELED, "")) from None
+        self.container, self.told = ready.container, ready.variables
+        self.status = replace(self.status, environment=ready.built)
+        return ready.interpreter
 
     def execute(self, job: Job, interpreter: str | None) -> Stop:
         from node.tracking import Tracking
@@ -179,12 +167,15 @@ class _Supervisor:
         processes.adopt_orphans()
         self.tracking = Tracking(self.run_dir, job)
         text, bound = command.render(job.command, job.inputs, job.outputs)
-        layout.write_bytes(self.run_dir / layout.COMMAND, text.encode("utf-8", "surrogatepass") + b"\n")
+        layout.write_bytes(self.run_dir / layout.COMMAND, text.encode("utf-8", "surrogatepass") + b"\n", durable=False)
         variables = jobs_environment.build(
-            job, interpreter, self.tracking.variables(), {**bound, processes.MARK: str(self.status.mark)}
+            job, interpreter, self.tracking.variables(), {**self.told, **bound, processes.MARK: str(self.status.mark)}
         )
+        starts = starting.starts(self.run_dir, job, variables, inside=self.container is not None)
+        if self.container is not None:
+            starts = self.container.starts(starts)
         self.began = time.monotonic()
-        running = tree.start(self.run_dir, job, variables)
+        running = tree.start(self.run_dir, job, starts)
         try:
             return self.accompany(job, running)
         except BaseException:
@@ -192,10 +183,11 @@ class _Supervisor:
             raise
 
     def accompany(self, job: Job, running: tree.Tree) -> Stop:
-        started = processes.start_time(running.pid)
+        first, *others = (statuses.JobProcess(pid, pid, processes.start_time(pid) or 0) for pid in running.leaders)
         self.write(
             state=RUNNING,
-            job=statuses.JobProcess(running.pid, running.pid, started or 0),
+            job=first,
+            others=tuple(others),
             times={**self.status.times, "running": layout.utc_now()},
         )
         if self.tracking is not None:
@@ -205,14 +197,14 @@ class _Supervisor:
     def watch(self, job: Job, running: tree.Tree) -> Stop:
         deadline = None if job.timeout_s is None else time.monotonic() + job.timeout_s
         stop: Stop | None = None
-        while running.exit_code is None:
+        while stop is None and not starting.is_over(self.run_dir, job, running):
             running.wait()
-            if stop is None:
-                stop = self.stop_reason()
-                if stop is None and deadline is not None and time.monotonic() >= deadline and running.exit_code is None:
-                    stop = Stop(FAILED, f"timeout: the command ran longer than {job.timeout_s:g} s")
-                if stop is not None:
-                    running.end(job.grace_s)
+            stop = self.stop_reason()
+            late = deadline is not None and time.monotonic() >= deadline
+            if stop is None and late and not starting.is_over(self.run_dir, job, running):
+                stop = Stop(FAILED, f"timeout: the command ran longer than {job.timeout_s:g} s")
+        if stop is not None:
+            running.end(job.grace_s)
         duration = time.monotonic() - (self.began or 0.0)
         self.status = replace(self.status, duration_s=round(duration, 3))
         if stop is None:
@@ -221,7 +213,7 @@ class _Supervisor:
         running.end(job.grace_s)
         if stop is not None:
             return Stop(stop.state, stop.reason, running.exit_code)
-        return self.verdict(running)
+        return self.verdict(job, running)
 
     def finalizing(self, exit_code: int | None) -> None:
         try:
@@ -230,7 +222,7 @@ class _Supervisor:
             # Only the end must be told; the reserve is for that.
             layout.note(f"status: {error}")
 
-    def verdict(self, running: tree.Tree) -> Stop:
+    def verdict(self, job: Job, running: tree.Tree) -> Stop:
         """Tell how the command ended by itself."""
         code, full = running.exit_code or 0, _is_full(self.run_dir)
         lost = self.tracking.trouble() if self.tracking else None
@@ -238,16 +230,27 @@ class _Supervisor:
             return Stop(FAILED, "the disk of the run is full (ENOSPC): its log or outputs may be cut short", code)
         if code == 0 and lost:
             return Stop(FAILED, f"metrics could not be written: {lost}", code)
-        if code == 0:
-            return Stop(COMPLETED, "", code)
-        why = (
-            f"the command was ended by signal {running.signal_name}"
-            if running.signal_name
-            else (f"the command exited with code {code}")
-        )
+        if running.failed is None:
+            return self.delivered(job)
+        why = starting.why(self.run_dir, job, running)
+        if self.container is not None:
+            why = self.container.why(why, code)
         return Stop(FAILED, f"{why}; the disk of the run is full (ENOSPC)" if full else why, code)
 
+    def delivered(self, job: Job) -> Stop:
+        """Bring the outputs where they are wanted, and tell how that ended."""
+        if job.deliveries:
+            from node import delivery
+
+            try:
+                delivery.deliver(job)
+            except delivery.NotDeliveredError as error:
+                return Stop(FAILED, str(error), 0)
+        return Stop(COMPLETED, "", 0)
+
     def finish(self, end: Stop) -> None:
+        if self.container is not None:
+            self.container.remove()
         if self.tracking is not None:
             self.tracking.close()
         self.quit.set()
@@ -282,8 +285,13 @@ def _is_full(run_dir: Path) -> bool:
     """Tell whether another block can't be written where the run's files are."""
     probe = run_dir / f".probe.{os.getpid()}"
     try:
-        layout.write_bytes(probe, b"\0" * 4096)
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            layout.write_all(fd, b"\0" * 4096)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            probe.unlink(missing_ok=True)
     except OSError as error:
         return error.errno in _FULL
-    probe.unlink(missing_ok=True)
     return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,47 +19,65 @@ from typing import TYPE_CHECKING
 from node import layout, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from node.job import Job
+    from node.starting import Start
 
 _POLL_S = 0.1
 _KILL_S = 3.0
 """How long to go on killing; a process in uninterruptible sleep is left to the kernel."""
 _SIGNALED = 128
 """A shell's convention: 128 + the number of the signal that ended the command."""
-_LIMITED = 'ulimit -v "$1" && exec "$2" "$3"'
-"""A shell sets the limit of memory and becomes the command: Python could do it only between fork and exec, which is
-not safe beside the heartbeat's thread (subprocess, preexec_fn)."""
-_KIB = 1024
 
 
-def start(run_dir: Path, job: Job, variables: Mapping[str, str]) -> Tree:
-    """Start `command.sh` within the job's limits, with its output going straight to the log file.
+def start(run_dir: Path, job: Job, starts: Sequence[Start]) -> Tree:
+    """Start the job's processes within its limits, with the output of each going straight to its log file.
 
-    Raises: OSError.
+    Raises: OSError; nothing runs then.
     """
-    shell = shutil.which("bash", path=variables.get("PATH")) or "/bin/sh"
-    argv, memory = [shell, str(run_dir / layout.COMMAND)], job.limits.memory_bytes
-    if memory is not None:
-        argv = ["/bin/sh", "-c", _LIMITED, "sh", str(max(1, memory // _KIB)), *argv]
-    log = os.open(run_dir / layout.USER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    tree = Tree(_wake_on_child())
     try:
-        wakeup = _wake_on_child()
         with _on_processors(job):
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
+            for one in starts:
+                tree.add(one, _popen(run_dir, job, one))
+    except BaseException:
+        tree.end(job.grace_s)
+        raise
+    return tree
+
+
+def _popen(run_dir: Path, job: Job, one: Start) -> subprocess.Popen[bytes]:
+    log = os.open(run_dir / one.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        with _holding(one.stdin) as given:
+            return subprocess.Popen(
+                one.argv,
+                stdin=given,
                 stdout=log,
                 stderr=log,
                 cwd=layout.workdir(run_dir, job.code),
-                env=dict(variables),
+                env=dict(one.variables),
                 start_new_session=True,
             )
     finally:
         os.close(log)
-    return Tree(process, wakeup)
+
+
+@contextmanager
+def _holding(content: bytes | None) -> Iterator[int]:
+    """Open what a process reads on its standard input: in memory, so that it is in no file, and nobody need feed it."""
+    if content is None:
+        yield subprocess.DEVNULL
+        return
+    held = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    try:
+        layout.write_all(held, content)
+        os.lseek(held, 0, os.SEEK_SET)
+        yield held
+    finally:
+        os.close(held)
 
 
 @contextmanager
@@ -92,22 +109,56 @@ def _wake_on_child() -> socket.socket:
     return ours
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal has no name of its own
-        return str(number)
+class Leader:
+    """A process that the supervisor started, which leads its own session."""
+
+    def __init__(self, start: Start, process: subprocess.Popen[bytes]) -> None:
+        self.start = start
+        self.pid = process.pid
+        self.process = process
+        self.exit_code: int | None = None
+        self.signal_name: str | None = None
+
+    def ended(self, code: int) -> None:
+        """Note how it ended: its exit code, or below zero the signal."""
+        self.process.returncode = code
+        if code < 0:
+            self.signal_name = processes.signal_name(-code)
+        self.exit_code = code if code >= 0 else _SIGNALED - code
 
 
 class Tree:
-    """The command's first process and everything below it."""
+    """The job's first processes and everything below them."""
 
-    def __init__(self, process: subprocess.Popen[bytes], wakeup: socket.socket) -> None:
-        self.pid = process.pid
-        self.exit_code: int | None = None
-        self.signal_name: str | None = None
-        self._process = process
+    def __init__(self, wakeup: socket.socket) -> None:
+        self.leaders: dict[int, Leader] = {}
+        self.failed: Leader | None = None
+        """The first that did not end well."""
         self._wakeup = wakeup
+        self._childless = False
+        """No child is left, and as the subreaper we would have every descendant."""
+
+    def add(self, start: Start, process: subprocess.Popen[bytes]) -> None:
+        """Take in a process that was just started."""
+        self.leaders[process.pid] = Leader(start, process)
+
+    @property
+    def exit_code(self) -> int | None:
+        """That of the first one that failed, 0 when all but parameter servers have ended well; else None."""
+        if self.failed is not None:
+            return self.failed.exit_code
+        waited = any(leader.exit_code is None and not leader.start.server for leader in self.leaders.values())
+        return None if waited else 0
+
+    @property
+    def serving(self) -> bool:
+        """Whether parameter servers still run."""
+        return any(leader.exit_code is None and leader.start.server for leader in self.leaders.values())
+
+    @property
+    def worked(self) -> bool:
+        """Whether anything but parameter servers was started."""
+        return any(not leader.start.server for leader in self.leaders.values())
 
     def wait(self, timeout_s: float = _POLL_S) -> None:
         """Wait until a child ends or the time is over, and reap whatever ended."""
@@ -117,25 +168,29 @@ class Tree:
 
     def reap(self) -> None:
         """Collect every ended child, adopted orphans as well."""
+        before, failed = self.exit_code, list[Leader]()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                self._childless = processes.adopts_orphans()
+                break
             if pid == 0:
-                return
-            if pid == self.pid:
-                self._ended(os.waitstatus_to_exitcode(status))
-
-    def _ended(self, code: int) -> None:
-        self._process.returncode = code
-        if code < 0:
-            self.signal_name = _signal_name(-code)
-        self.exit_code = code if code >= 0 else _SIGNALED - code
+                break
+            leader = self.leaders.get(pid)
+            if leader is not None:
+                leader.ended(os.waitstatus_to_exitcode(status))
+                failed += [leader] if leader.exit_code else []
+        if failed and before is None:
+            # Of several that ended in the same moment the one that a signal ended is the likelier cause: the others
+            # lost their connection to it.
+            self.failed = max(failed, key=lambda leader: (leader.exit_code or 0) >= _SIGNALED)
 
     def alive(self) -> list[int]:
         """Return every process of the tree that lives."""
-        return sorted({*processes.descendants(os.getpid()), *processes.members(self.pid)})
+        if self._childless:
+            return []
+        return sorted({*processes.descendants(os.getpid()), *processes.members(*self.leaders)})
 
     def end(self, grace_s: float) -> None:
         """TERM everything, KILL what is left after the grace; returns when nothing is left, or nothing can be done."""

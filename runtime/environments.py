@@ -1,31 +1,29 @@
-"""What a job's or deployment's `environment:` amounts to on a target that pulls no image, and how true that is.
+"""What a job's or deployment's `environment:` amounts to on a machine that we prepare ourselves, and how true that is.
 
-Reading and judging only: `node.environments` builds. A target that does pull images (the workspace's own) gets the
-reference, or image and conda file, as they were written; `reference` takes Azure's names apart for it.
+Reading and judging only: `node.environments` and `node.docker` build. A workspace's own targets get the reference, or
+image and conda file, as they were written; `reference` takes Azure's names apart for it.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import yaml
-
 from node import conda
-from node.environments import EnvironmentRefused, find_python
-from specs import loader
-from specs.problems import Problem, SpecError
+from runtime import conda_files, paths
+from runtime.abilities import PLAIN
+from specs.problems import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from specs.job import Environment
+    from runtime.abilities import Abilities
+    from specs.job import Build, Environment
     from specs.loader import Document
 
 Fidelity: TypeAlias = Literal["exact", "translated", "substituted"]
+How: TypeAlias = Literal["venv", "conda", "docker"]
 AT = ("environment",)
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -37,7 +35,12 @@ _REGISTRY = re.compile(
 _ARM = re.compile(
     rf"(?:azureml:)?(?P<arm>/subscriptions/.+/environments/)(?P<name>{_NAME})(?:/versions/(?P<version>{_NAME}))?"
 )
-_PYTHON_IMAGE = re.compile(r"(?:docker\.io/)?(?:library/)?python:(?P<version>3\.\d+)(?:[.-].*)?")
+_PYTHON_IMAGE = re.compile(
+    r"(?:docker\.io/)?(?:library/)?python(?::(?:(?P<version>3\.\d+)(?:[.-].*)?|3(?:-[a-z0-9.-]+)?|[a-z][a-z0-9.-]*))?"
+)
+"""Docker's own images of Python: of a version, or (`latest`, `3`, `slim`, nothing) of the newest."""
+_CURATED = "mcr.microsoft.com/azureml/curated"
+"""Where Microsoft publishes the images of the registry `azureml`, in lower case, by name and version."""
 _PIN = re.compile(r"[=<>!~ ].*")
 _FAMILIES = "sklearn, lightgbm, xgboost, pytorch (ACPT), tensorflow, responsibleai, automl, minimal, inference"
 _FORMS = (
@@ -71,31 +74,45 @@ class Resolution:
     notes: tuple[str, ...]
     """What differs from Azure, one sentence each."""
     reference: Reference | None = None
+    how: How = "venv"
+    """`venv`: Python and pip list; `conda`: the conda file by the machine's own conda; `docker`: in the image."""
+    context: Context | None = None
+    """What the image is built from, where it is built."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A folder to build an image from."""
+
+    folder: Path
+    dockerfile: str
+    content: str
+    """Hash of the folder's content."""
 
 
 def resolve(
-    environment: str | Environment, base_dir: Path, document: Document, at: tuple[str | int, ...] = AT
+    environment: str | Environment,
+    base_dir: Path,
+    document: Document,
+    at: tuple[str | int, ...] = AT,
+    abilities: Abilities = PLAIN,
 ) -> Resolution:
-    """Resolve an environment for a target that pulls no image. Reads the conda file, relative to `base_dir`.
+    """Resolve an environment for a machine with these abilities. Reads the conda file, relative to `base_dir`.
 
     `at` is where the environment stands in `document`, for messages. Raises: SpecError.
     """
     if isinstance(environment, str):
-        return _curated(reference(environment, document, at), document, at)
-    if environment.build:
-        message = (
-            "a Docker build context can't be built on this target. "
-            "Give the Python packages instead: image and conda_file."
-        )
-        raise SpecError([document.problem((*at, "build"), message, rule="environment-build", key=True)])
+        return _curated(reference(environment, document, at), document, at, abilities)
     if environment.os_type.lower() != "linux":
         message = "only linux environments run on this target."
         given = f'"{environment.os_type}"'
         raise SpecError([document.problem((*at, "os_type"), message, given=given, rule="environment-os")])
+    if environment.build:
+        return _build(environment.build, base_dir, document, at, abilities)
     if environment.conda_file is not None:
-        return _conda(environment, base_dir, document, at)
+        return _conda(environment, base_dir, document, at, abilities)
     if environment.image is not None:
-        return _image(environment.image, document, at)
+        return _image(environment.image, document, at, abilities)
     message = f"has neither image nor conda_file. {_FORMS}"
     raise SpecError([document.problem(at, message, rule="environment-empty")])
 
@@ -116,7 +133,12 @@ def reference(text: str, document: Document, at: tuple[str | int, ...] = AT) -> 
     )
 
 
-def _curated(named: Reference, document: Document, at: tuple[str | int, ...]) -> Resolution:
+def _curated(named: Reference, document: Document, at: tuple[str | int, ...], abilities: Abilities) -> Resolution:
+    version = named.version or named.label
+    if abilities.docker and named.registry == "azureml" and version:
+        image = f"{_CURATED}/{named.name.lower()}:{version}"
+        note = f"{named.name} of the registry azureml runs in the image that it is published as, {image}."
+        return Resolution(None, (), image, None, "exact", (note,), named, "docker")
     plan = conda.substitute(named.name)
     if plan is None:
         message = (
@@ -124,13 +146,50 @@ def _curated(named: Reference, document: Document, at: tuple[str | int, ...]) ->
             f"(known by name: {_FAMILIES}). Write the environment out, with image and conda_file."
         )
         raise SpecError([document.problem(at, message, rule="environment-unknown")])
-    return replace(_substituted(plan, named.name), reference=named)
+    return replace(_substituted(plan, named.name, abilities), reference=named)
 
 
-def _image(image: str, document: Document, at: tuple[str | int, ...]) -> Resolution:
+def _build(
+    build: Build, base_dir: Path, document: Document, at: tuple[str | int, ...], abilities: Abilities
+) -> Resolution:
+    """Have a build context built here; a machine elsewhere has no such folder."""
+    if not (abilities.docker and abilities.here):
+        why = "no Docker engine answers on this machine" if abilities.here else "it is not sent to another machine"
+        message = (
+            f"a Docker build context can't be built on this target: {why}. "
+            "Give the Python packages instead: image and conda_file."
+        )
+        raise SpecError([document.problem((*at, "build"), message, rule="environment-build", key=True)])
+    folder = base_dir / build.path
+    dockerfile = build.dockerfile_path or "Dockerfile"
+    if not (folder / dockerfile).is_file():
+        message = f"no such folder with a {dockerfile} in it."
+        problem = document.problem((*at, "build", "path"), message, given=f'"{build.path}"', rule="environment-build")
+        raise SpecError([problem])
+    context = Context(folder.resolve(), dockerfile, _content(folder))
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", build.path).strip("-.") or "context"
+    return Resolution(None, (), f"built-from-{name}", None, "exact", (), None, "docker", context)
+
+
+def _content(folder: Path) -> str:
+    """Hash a folder: names, modes and bytes."""
+    found = hashlib.sha256()
+    for name, path in sorted(paths.files_below(folder)):
+        found.update(f"{name}\0{path.stat().st_mode:o}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _image(image: str, document: Document, at: tuple[str | int, ...], abilities: Abilities) -> Resolution:
+    if abilities.docker:
+        return Resolution(None, (), image, None, "exact", (), None, "docker")
     if found := _PYTHON_IMAGE.fullmatch(image):
         version = found["version"]
-        note = f"image {image} is not pulled here: a Python {version} of this machine stands in, with no packages."
+        if not _has(version, abilities):
+            message = f"this target pulls no images, and has no Python {version} to stand in for it. Install one."
+            raise SpecError([document.problem((*at, "image"), message, given=f'"{image}"', rule="environment-image")])
+        named = f"a Python {version}" if version else "the Python"
+        note = f"image {image} is not pulled here: {named} of this machine stands in, with no packages."
         return Resolution(version, (), image, None, "substituted", (note,))
     plan = conda.substitute(image)
     if plan is None:
@@ -138,16 +197,25 @@ def _image(image: str, document: Document, at: tuple[str | int, ...]) -> Resolut
             "this target pulls no images, and no stand-in for this one is known. Add a conda_file with its packages."
         )
         raise SpecError([document.problem((*at, "image"), message, given=f'"{image}"', rule="environment-image")])
-    return replace(_substituted(plan, f"image {image}"), image=image)
+    return replace(_substituted(plan, f"image {image}", abilities), image=image)
 
 
-def _substituted(plan: conda.Plan, what: str) -> Resolution:
-    """Use a stand-in; where this machine lacks the Python that its old versions need, take today's versions."""
+def _has(version: str | None, abilities: Abilities) -> bool:
+    """Tell whether a machine has this Python; of another machine, whether it can't be ruled out."""
+    if version is None or not abilities.here:
+        return True
+    return conda_files.has_python(version)
+
+
+def _substituted(plan: conda.Plan, what: str, abilities: Abilities) -> Resolution:
+    """Use a stand-in; where the machine lacks the Python that its old versions need, take today's versions.
+
+    Of another machine only its own Python is known to be there.
+    """
     python, pip = plan.python, tuple(plan.pip)
     notes = [f"{what} is not pulled here: {', '.join(pip)} from the package index stand in."]
-    try:
-        find_python(python)
-    except EnvironmentRefused:
+    known = abilities.python is not None and abilities.python.startswith(f"{python}.")
+    if not (_has(python, abilities) if abilities.here else known or python is None):
         pip = tuple(_PIN.sub("", item) for item in pip)
         note = (
             f"{what} is not pulled here: {', '.join(pip)} from the package index stand in, in their newest versions, "
@@ -157,60 +225,23 @@ def _substituted(plan: conda.Plan, what: str) -> Resolution:
     return Resolution(python, pip, None, None, "substituted", tuple(notes))
 
 
-def _conda(environment: Environment, base_dir: Path, document: Document, at: tuple[str | int, ...]) -> Resolution:
-    here = (*at, "conda_file")
-    prefix: tuple[str | int, ...] = here
-    if isinstance(environment.conda_file, str):
-        source, text, prefix = *_read(environment.conda_file, base_dir, document, here), ()
-    else:
-        source, text = document, yaml.safe_dump(environment.conda_file, sort_keys=False)
-    value = _at(source, prefix)
-    if not isinstance(value, dict):
-        message = "not a conda file: it must be a mapping with a list dependencies."
-        raise SpecError([source.problem(prefix, message, rule="conda-file")])
-    try:
-        plan = conda.translate(value)
-    except ValueError as error:
-        raise SpecError([source.problem(prefix, f"{error}.", rule="conda-file")]) from None
-    if plan.refused:
-        raise SpecError([_refused(source, prefix, value, text) for text in plan.refused])
-    notes = [f"{note}." for note in plan.notes]
-    if environment.image:
-        notes.insert(
-            0, f"image {environment.image} is not pulled here: the conda file's Python part is installed by pip."
-        )
-    return Resolution(plan.python, tuple(plan.pip), environment.image, text, "translated", tuple(notes))
-
-
-def _read(name: str, base_dir: Path, document: Document, here: tuple[str | int, ...]) -> tuple[Document, str]:
-    path = base_dir / name
-    if not path.is_file():
-        raise SpecError([document.problem(here, "no such file.", given=f'"{name}"', rule="conda-file")])
-    shown = os.path.normpath(Path(document.file).parent / name)
-    return loader.read(path, shown), path.read_text("utf-8")
-
-
-def _at(document: Document, path: tuple[str | int, ...]) -> loader.Tree:
-    value = document.value
-    for part in path:
-        value = value[str(part)] if isinstance(value, dict) else None
-    return value
-
-
-def _refused(source: Document, prefix: tuple[str | int, ...], value: dict[str, loader.Tree], text: str) -> Problem:
-    """Place what can't be translated at its own line."""
-    where: tuple[str | int, ...] = (*prefix, "dependencies")
-    dependencies = value.get("dependencies")
-    for path, item in _requirements(dependencies, where):
-        if text.startswith(f"{item.strip()}: "):
-            message = f"{text.removeprefix(f'{item.strip()}: ')}. Remove it, or use a target that pulls images."
-            return source.problem(path, message, given=f'"{item}"', rule="conda-package")
-    return source.problem(where, f"{text}.", rule="conda-package")
-
-
-def _requirements(value: loader.Tree, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    for index, entry in enumerate(value if isinstance(value, list) else []):
-        if isinstance(entry, str):
-            yield (*where, index), entry
-        elif isinstance(entry, dict):
-            yield from _requirements(entry.get("pip"), (*where, index, "pip"))
+def _conda(
+    environment: Environment, base_dir: Path, document: Document, at: tuple[str | int, ...], abilities: Abilities
+) -> Resolution:
+    file = conda_files.load(environment, base_dir, document, at)
+    files = [text for text in file.plan.refused if text.endswith(conda.NAMES_A_FILE)]
+    image, text = environment.image, file.text
+    if abilities.docker and image:
+        conda_files.refuse(file, files)
+        return Resolution(None, (), image, text, "exact", (), None, "docker")
+    if abilities.conda:
+        conda_files.refuse(file, files)
+        note = f"image {image} is not pulled here: {Path(abilities.conda).name} builds the conda file on the machine."
+        fidelity: Fidelity = "translated" if image else "exact"
+        return Resolution(None, (), image, text, fidelity, (note,) if image else (), None, "conda")
+    conda_files.refuse(file, file.plan.refused)
+    python, notes = conda_files.python_of(file, abilities)
+    conda_files.need_git(file, abilities)
+    if image:
+        notes.insert(0, f"image {image} is not pulled here: the conda file's Python part is installed by pip.")
+    return Resolution(python, tuple(file.plan.pip), image, text, "translated", tuple(notes))

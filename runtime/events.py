@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact. `topic` is one of target, run, snapshot, upload, environment, data, sent, state, nodes, log, note.
+    """One fact. `topic`: target, run, snapshot, upload, environment, data, sent, state, nodes, attempt, log, note.
 
     Or newline: the log ended amid a line, and something is about to be said that begins a line.
     """

@@ -31,6 +31,8 @@ ARTIFACTS = "workspaceartifactstore"
 SHOWN = ("azureml-logs/", "user_logs/")
 """Logs that are streamed: the environment's build, then the command's (azure-ai-ml shows std_log*.txt)."""
 NOT_FOUND, ERROR = 404, 400
+PREEMPTED = frozenset({"NodePreempted", "PreemptionError"})
+PREEMPTION = "azuremlcompute job failed. preemptionerror:"
 GONE = frozenset({"ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound"})
 
 
@@ -51,8 +53,13 @@ def base(site: Site, record: Record) -> str:
 
 
 def job(site: Site, record: Record) -> Object | None:
-    """GET the job by name; None when the workspace has none."""
-    return site.plane(record).find(f"{record.workspace_id}{path('jobs', record.id)}", JOBS)
+    """GET the job of the current attempt; None when the workspace has none of that name."""
+    return job_named(site, record, record.job_name)
+
+
+def job_named(site: Site, record: Record, name: str) -> Object | None:
+    """GET a job of the run's workspace."""
+    return site.plane(record).find(f"{record.workspace_id}{path('jobs', name)}", JOBS)
 
 
 def is_gone(refused: RefusedError) -> bool:
@@ -62,7 +69,9 @@ def is_gone(refused: RefusedError) -> bool:
 
 def details(site: Site, record: Record) -> Look | None:
     """Ask for state, times and logs in one call; None when there is no such run (yet)."""
-    url = f"{base(site, record)}history/v1.0{record.workspace_id}{path('runs', record.id)}/details?api-version=v1.0"
+    url = (
+        f"{base(site, record)}history/v1.0{record.workspace_id}{path('runs', record.job_name)}/details?api-version=v1.0"
+    )
     answer = site.plane(record).exchange(Request("GET", url))
     if answer.status == NOT_FOUND:
         return None
@@ -80,15 +89,29 @@ def to_look(found: Object, now: str) -> Look:
     shown = sorted(
         (name for name in logs if name.startswith(SHOWN)), key=lambda name: (SHOWN.index(_folder(name)), name)
     )
+    state = to_state(found.get("status"))
     return Look(
-        state=to_state(found.get("status")),
+        state=state,
         reason=wire.text(error.get("message")) or None,
         started=iso(started),
         ended=iso(ended),
         duration_s=seconds_between(started, ended or now),
         logs={name: logs[name] for name in shown},
         notes=tuple(wire.text(wire.obj(item).get("message")) for item in wire.items(found.get("warnings"))),
+        preempted=state == "Failed" and is_preemption(error),
     )
+
+
+def is_preemption(error: Object) -> bool:
+    """Tell whether a run failed because its low-priority node was taken away.
+
+    Azure has no documented code for it. It was reported as code UserError, with the words "AzureMLCompute job failed.
+    PreemptionError: Nodes of this job got pre-empted. … Reason: Received pre-emption warning signal"
+    (MachineLearningNotebooks#1242, MLOpsPython#346; not tried against Azure). A code of its own is the emulator's. What
+    says neither is a failure, as it is never repeated unasked.
+    """
+    words = wire.text(error.get("message")).lower()
+    return error.get("code") in PREEMPTED or words.startswith(PREEMPTION)
 
 
 def to_state(given: Json) -> State:
@@ -117,17 +140,22 @@ def _answer(status: int, body: bytes) -> Object:
 
 
 def metrics(site: Site, record: Record) -> Metrics:
-    """Return the last value of each metric (MLflow runs/get)."""
-    found = _mlflow(site, record, "runs/get", {"run_id": record.id})
+    """Return the last value of each metric of the current attempt (MLflow runs/get)."""
+    found = _mlflow(site, record, "runs/get", {"run_id": latest(record)})
     listed = wire.items(wire.at(found, "run", "data", "metrics"))
     return {wire.text(wire.obj(item).get("key")): number(wire.obj(item).get("value")) for item in listed}
 
 
 def series(site: Site, record: Record, key: str) -> list[Point]:
-    """Return every value of one metric (MLflow metrics/get-history)."""
+    """Return every value of one metric, of every attempt in order (MLflow metrics/get-history)."""
+    jobs = [*(attempt.job for attempt in record.attempts), record.job_name]
+    return [point for name in jobs for point in _series(site, record, name, key)]
+
+
+def _series(site: Site, record: Record, name: str, key: str) -> list[Point]:
     points, token = list[Point](), ""
     while True:
-        query = {"run_id": record.id, "metric_key": key, **({"page_token": token} if token else {})}
+        query = {"run_id": name, "metric_key": key, **({"page_token": token} if token else {})}
         found = _mlflow(site, record, "metrics/get-history", query)
         for item in map(wire.obj, wire.items(found.get("metrics"))):
             step, moment = number(item.get("step")), number(item.get("timestamp"))
@@ -166,20 +194,39 @@ def logs_in_store(site: Site, record: Record) -> dict[str, str]:
     }
 
 
+def latest(record: Record) -> str:
+    """Return the job of the last attempt that the workspace has."""
+    waits = record.attempts and record.phase != "acknowledged"
+    return record.attempts[-1].job if waits else record.job_name
+
+
 def folder(record: Record) -> str:
+    """Return where the files of the current attempt's job are in the artifact store."""
+    return folder_of(record.job_name)
+
+
+def folder_of(job_name: str) -> str:
     """Return where a job's files are in the artifact store."""
-    return f"ExperimentRun/dcid.{record.id}/"
+    return f"ExperimentRun/dcid.{job_name}/"
 
 
 def files(site: Site, record: Record) -> list[RunFile]:
-    """List what the run left in the artifact store."""
+    """List what the run left in the artifact store: the last attempt's files, and the logs of those before.
+
+    An attempt begins with the outputs of the one before, so its own are all of them.
+    """
     plane = site.plane(record)
     place = blobs.datastore(plane, record.workspace_id or "", ARTIFACTS)
-    root = folder(record)
-    return [
-        RunFile(blob.name.removeprefix(root), blob.size, partial(blobs.content, plane, place, blob.name))
-        for blob in blobs.listing(plane, place, root)
-    ]
+    found = list[RunFile]()
+    before = {attempt.job: f"attempt-{attempt.number}/" for attempt in record.attempts if attempt.job != latest(record)}
+    for job_name, prefix in {**before, latest(record): ""}.items():
+        root = folder_of(job_name)
+        for blob in blobs.listing(plane, place, root):
+            name = blob.name.removeprefix(root)
+            if not prefix or name.startswith(SHOWN):
+                read = partial(blobs.content, plane, place, blob.name)
+                found.append(RunFile(prefix + name, blob.size, read, blob.etag))
+    return found
 
 
 def read_log(plane: ControlPlane, address: str, offset: int) -> bytes:

@@ -126,22 +126,23 @@ def _home(source: JobFile, name: str, home: Home | None) -> Home:
 
 
 def _asset(source: JobFile, name: str, home: Home | None, text: str) -> str:
-    """Return what a data asset points to; any other address as it is."""
+    """Return what a data asset or a model points to; any other address as it is."""
     if not text.startswith(("azureml:", "/subscriptions/")) or text.startswith("azureml://"):
         return text
-    there = _home(source, name, home)
+    there, sort = _home(source, name, home), source.data[name].asset
     id_ = text.removeprefix("azureml:")
     if not id_.startswith("/subscriptions/"):
         asset, colon, version = id_.partition(":")
         asset, _, label = asset.partition("@")
-        root = f"{there.workspace_id}{arm_path('data', asset)}"
+        root = f"{there.workspace_id}{arm_path(sort, asset)}"
         if not colon and label == "latest":
             version = wire.text(wire.at(there.plane.find(root, DATA), "properties", "latestVersion"))
         id_ = f"{root}{arm_path('versions', version)}" if version else ""
     document = there.plane.find(id_, DATA) if id_ else None
-    uri = wire.text(wire.at(document, "properties", "dataUri"))
+    uri = wire.text(wire.at(document, "properties", "modelUri" if sort == "models" else "dataUri"))
     if not uri:
-        message = "the workspace has no such data asset. Allowed: azureml:NAME:VERSION, azureml:NAME@latest."
+        what = "model" if sort == "models" else "data asset"
+        message = f"the workspace has no such {what}. Allowed: azureml:NAME:VERSION, azureml:NAME@latest."
         raise source.wrong(("inputs", name, "path"), message, given=text, rule="input-asset")
     return uri
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime import overrides as settings
 from runtime import paths
 from runtime.errors import SpecError
-from specs.job import CommandJob, DataInput, load_job
-from specs.loader import Document
+from specs.job import CommandJob, DataInput, check_job
+from specs.loader import Document, read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from specs.loader import Path_
 
 REMOTE = ("azureml:", "http://", "https://", "wasbs://", "abfss://", "adl://")
@@ -79,10 +82,19 @@ class JobFile:
         return path
 
 
-def open_job(job: Path | CommandJob, shown: str | None = None) -> JobFile:
-    """Read a job file, or take a job made in Python; its relative paths begin at the current folder."""
+def open_job(job: Path | CommandJob, shown: str | None = None, overrides: Sequence[str] = ()) -> JobFile:
+    """Read a job file, or take a job made in Python; its relative paths begin at the current folder.
+
+    `overrides`: `PATH=VALUE` each, on top of it. Raises `SpecError`.
+    """
     if isinstance(job, CommandJob):
-        value = job.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return JobFile(job, Document("the job", value, {}), Path.cwd())
-    spec, document = load_job(job, shown or os.path.relpath(job))
-    return JobFile(spec, document, job.absolute().parent)
+        value = job.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return _opened(Document("the job", value, {}), Path.cwd(), overrides)
+    return _opened(read(job, shown or os.path.relpath(job)), job.absolute().parent, overrides)
+
+
+def _opened(given: Document, base: Path, overrides: Sequence[str]) -> JobFile:
+    document = settings.apply(given, overrides)
+    job = check_job(document, base)
+    settings.check_inputs(given, document, job)
+    return JobFile(job, document, base)

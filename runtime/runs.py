@@ -8,24 +8,24 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from runtime import adopting, attempts, crash, outputs, submitters
 from runtime import history as histories
-from runtime import outputs, paths, submitters, wire
-from runtime.clock import stamp
 from runtime.errors import ConnectionLostError, NotFoundError, RefusedError, TargetError, TrainyardError
-from runtime.job_body import TOKEN
+from runtime.loglines import ALL
 from runtime.records import TERMINAL, Record
 from runtime.retry import Policy
 from runtime.site import Look, Site, open_site
-from specs.base import EMULATOR_SUBSCRIPTION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runtime.control_plane import ControlPlane
+    from runtime.downloads import Downloaded
     from runtime.events import OnEvent
+    from runtime.loglines import Wanted
     from runtime.project import Project
     from runtime.records import State
     from runtime.site import Metrics, Point
@@ -37,13 +37,6 @@ QUICK = Policy(total_s=10.0, connect_s=1.0)
 WAIT_FIRST_S, WAIT_MORE, WAIT_MOST_S = 0.1, 1.5, 2.0
 WAIT_LOCAL_S, WAIT_MORE_LOCAL = 0.005, 1.2
 """A look at a run of this machine reads two files; a service is asked more gently."""
-
-
-class Downloaded(NamedTuple):
-    """What a download did. Both hold the paths of files, which all have the run's content."""
-
-    written: list[Path]
-    already: list[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,37 +104,77 @@ class Run:
         return wait(self, timeout_s)
 
     def stream(
-        self, write: Callable[[bytes], object], *, on_event: OnEvent | None = None, terminal: bool = False
+        self,
+        write: Callable[[bytes], object],
+        *,
+        on_event: OnEvent | None = None,
+        terminal: bool = False,
+        wanted: Wanted = ALL,
     ) -> Run:
         """Write the logs as they are written, to the end of the run. See `runtime.stream.stream`."""
         from runtime.stream import stream
 
-        return stream(self, write, on_event=on_event, terminal=terminal)
+        return stream(self, write, on_event=on_event, terminal=terminal, wanted=wanted)
 
     def cancel(self) -> Run:
         """Ask for its end; never lost, safe to repeat."""
         return cancel(self)
 
-    def download(self, destination: Path) -> Downloaded:
-        """Fetch its outputs and logs; never overwrites. Returns what was written, and what was there already."""
-        return download(self, destination)
+    def download(self, destination: Path, *, follow: bool = False, on_event: OnEvent | None = None) -> Downloaded:
+        """Fetch its outputs and logs: what is new or changed since the last time. See `runtime.downloads.download`."""
+        from runtime.downloads import download
+
+        return download(self, destination, follow=follow, on_event=on_event)
 
     def history(self, key: str) -> list[Point]:
         """Return every value of one metric, in the order of logging."""
         return submitters.of(self.record.kind).history(self.site, self.record, key)
 
 
-def observe(run: Run) -> tuple[Run, Look]:
-    """Ask the truth once; keep it, and act on a wish to cancel that has not been acted on."""
+def observe(run: Run, *, drive: bool = True) -> tuple[Run, Look]:
+    """Ask the truth once; keep it, and act on a wish to cancel that has not been acted on.
+
+    A preemption becomes the next attempt's intent, or the run's end. `drive`: see that somebody makes that attempt.
+    """
     record, site = run.record, run.site
-    driver = submitters.of(record.kind)
-    found = driver.look(site, record)
+    submitter = submitters.of(record.kind)
+    found = submitter.look(site, record)
     if record.cancel_requested and not record.cancel_sent and found.state not in TERMINAL:
-        driver.cancel(site, record)
+        submitter.cancel(site, record.model_copy(update={"phase": found.phase}))
         if found.phase == "acknowledged":
-            site.store.update(record.id, cancel_sent=True)
-    kept = site.store.update(
+            site.store.update(record.id, {"attempt": record.attempt}, cancel_sent=True)
+    kept = _keep(site, record, found)
+    seen = kept or record
+    if seen.cancel_requested and seen.attempt > record.attempt and attempts.between(seen):
+        return observe(replace(run, record=seen), drive=drive)  # the wish is acted on now, not by the next command
+    if (seen.attempt, seen.state) != (record.attempt, found.state):
+        # The attempt is over, or what was asked about is: the logs at hand are no longer the run's.
+        found = Look(seen.state, reason=seen.reason, phase=seen.phase, lost=found.lost, notes=found.notes)
+    if not seen.terminal:
+        seen = seen.model_copy(update={"duration_s": found.duration_s})
+    if seen.terminal and seen.kind == "AmlCompute":
+        from runtime import temporary
+
+        temporary.release(site, seen)
+    if drive and seen.retry == "preemption":
+        from runtime import driver
+
+        trouble = driver.ensure(site, seen)
+        found = replace(found, notes=(*found.notes, trouble)) if trouble else found
+    return replace(run, record=seen, stale=None), found
+
+
+def _keep(site: Site, record: Record, found: Look) -> Record | None:
+    """Write down what was found, unless the run has moved on since it was asked about; return it as it is now."""
+    expected: dict[str, object] = {"attempt": record.attempt, "phase": record.phase}
+    if attempts.repeats(record, found):
+        expected["cancel_requested"] = record.cancel_requested
+        kept = site.store.update(record.id, expected, **attempts.after(record, found))
+        crash.point("attempt-intent")
+        return kept
+    return site.store.update(
         record.id,
+        expected,
         state=found.state,
         reason=found.reason,
         started=found.started,
@@ -152,10 +185,6 @@ def observe(run: Run) -> tuple[Run, Look]:
         phase=found.phase,
         lost=found.lost,
     )
-    seen = kept or record
-    if not seen.terminal:
-        seen = seen.model_copy(update={"duration_s": found.duration_s})
-    return replace(run, record=seen, stale=None), found
 
 
 def refresh(run: Run) -> Run:
@@ -171,10 +200,12 @@ def refresh(run: Run) -> Run:
 def with_metrics(run: Run) -> Run:
     """Read the metrics and keep them, for good once the run has ended."""
     record = run.record
-    if record.phase != "acknowledged" or record.lost:
+    if (record.phase != "acknowledged" and not record.attempts) or record.lost:
         return run
     try:
         found = submitters.of(record.kind).metrics(run.site, record) or record.metrics
+        if record.attempt > 1:  # an attempt that goes on logs only what is new
+            found = {**record.metrics, **found}
     except RefusedError as refused:
         if not (record.terminal and histories.is_gone(refused)):
             raise
@@ -216,18 +247,6 @@ def cancel(run: Run) -> Run:
     return seen
 
 
-def download(run: Run, destination: Path) -> Downloaded:
-    """Fetch outputs and logs beneath a folder. A file that is there with other content stays and raises `SpecError`."""
-    files = submitters.of(run.record.kind).files(run.site, run.record)
-    if not files:
-        raise NotFoundError(f"{run.id} has left no files yet. When it has ended: invoke download {run.id}")
-    paths.destination(destination)
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="download") as pool:
-        written = list(pool.map(lambda file: paths.store(destination, file.name, file.read()), files))
-    pairs = [(destination / file.name, new) for file, new in zip(files, written, strict=True)]
-    return Downloaded([path for path, new in pairs if new], [path for path, new in pairs if not new])
-
-
 def list_runs(project: Project, *, site: Site | None = None, refreshed: bool = True) -> list[Run]:
     """List every run, the newest first. Those that have not ended are asked about, several at a time.
 
@@ -236,10 +255,23 @@ def list_runs(project: Project, *, site: Site | None = None, refreshed: bool = T
     """
     here = site or open_site(project)
     runs = [Run(record, here) for record in reversed(here.store.all())]
-    if not refreshed:
-        return runs
-    with _hurried(here, runs), ThreadPoolExecutor(PARALLEL, thread_name_prefix="refresh") as pool:
-        return list(pool.map(_unless_lost, runs))
+    return asked(here, runs) if refreshed else runs
+
+
+def asked(site: Site, runs: list[Run]) -> list[Run]:
+    """Ask about each of these that has not ended, as `list_runs` does."""
+    with _hurried(site, runs), ThreadPoolExecutor(PARALLEL, thread_name_prefix="refresh") as pool:
+        listed = list(pool.map(_unless_lost, runs))
+        _sweep(site)
+    return listed
+
+
+def _sweep(site: Site) -> None:
+    """Have clusters deleted that were made for runs which are over, where there may be any."""
+    if (site.project.data / "temporary").is_dir():
+        from runtime import temporary
+
+        temporary.sweep(site)  # what could not be done is tried again, and said by the next submission
 
 
 def _unless_lost(run: Run) -> Run:
@@ -292,45 +324,22 @@ def find_run(project: Project, run_id: str, workspace: str | None = None, *, sit
     )
     asked = list(dict.fromkeys(asked))
     for workspace_id in asked:
-        found = _adopt(here, workspace_id, run_id)
-        if found is not None:
-            return found
+        record = _in_workspace(here, workspace_id, run_id)
+        if record is not None:
+            return Run(record, here)
     where = " or ".join(dict.fromkeys(item.rpartition("/")[2] for item in asked))
     hint = f"nor in the workspace {where}" if where else "and no workspace is known here: name one with --workspace ID"
     near = ", ".join(record.id for record in reversed(here.store.all()[-3:]))
     raise NotFoundError(f"no run {run_id} in this project, {hint}.{f' Last runs: {near}' if near else ''}")
 
 
-def _adopt(site: Site, workspace_id: str, run_id: str) -> Run | None:
-    """Make a record of a job that another clone, or another tool, submitted."""
-    parts = workspace_id.split("/")
-    if len(parts) < 9 or parts[1].lower() != "subscriptions":  # noqa: PLR2004 - /subscriptions/S/resourceGroups/R/providers/P/workspaces/W
-        raise NotFoundError(f"{workspace_id} is not a workspace's ARM id (/subscriptions/…/workspaces/NAME)")
-    record = Record(
-        id=run_id,
-        kind="AmlCompute",
-        target="",
-        experiment="",
-        token="",  # replaced below
-        created=stamp(site.clock.now()),
-        cloud="emulator" if parts[2] == EMULATOR_SUBSCRIPTION_ID else "azure",
-        workspace_id=workspace_id,
-        phase="acknowledged",
-    )
-    document = histories.job(site, record)
-    if document is None:
+def _in_workspace(site: Site, workspace_id: str, run_id: str) -> Record | None:
+    """Ask a workspace for its job of that name, then for what machines reached by SSH told it; None for neither."""
+    from runtime import mirror
+
+    try:
+        return adopting.adopt(site, workspace_id, run_id) or mirror.find(site, workspace_id, run_id)
+    except RefusedError as refused:
+        if refused.status != histories.NOT_FOUND:
+            raise
         return None
-    properties = wire.obj(document.get("properties"))
-    record = record.model_copy(
-        update={
-            "id": wire.text(document.get("name")) or run_id,
-            "target": wire.text(properties.get("computeId")).rpartition("/")[2] or "serverless",
-            "experiment": wire.text(properties.get("experimentName")) or "Default",
-            "token": wire.text(wire.at(properties, "properties", TOKEN)),
-            "created": histories.iso(wire.text(wire.at(document, "systemData", "createdAt"))) or record.created,
-            "state": "NotStarted",
-            "display_name": wire.text(properties.get("displayName")) or None,
-        }
-    )
-    site.store.insert(record)
-    return Run(site.store.get(record.id) or record, site)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from runtime.clock import Clock
     from runtime.events import OnEvent
+    from runtime.hosts import Host
     from runtime.jobfile import JobFile
     from runtime.project import Project
     from runtime.records import Record, State
@@ -33,6 +34,8 @@ class Site:
     """By cloud; tests put theirs here."""
     bases: dict[str, str] = field(default_factory=dict)
     """Address of the run history service by workspace, once asked."""
+    hosts: dict[str, Host] = field(default_factory=dict)
+    """By login: the machines that runs are on, each with its one SSH connection. `runtime.hosts.close` ends them."""
 
     def plane(self, record: Record) -> ControlPlane:
         """Return the control plane that a run belongs to. Raises when it can't be found from here."""
@@ -53,6 +56,18 @@ def open_site(project: Project, clock: Clock = SYSTEM) -> Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What a submission is asked for beyond what the job's file says."""
+
+    exact: bool = False
+    """Refuse an environment that is not the very one of the job: neither translated nor substituted."""
+    attempt: int = 1
+    """Which execution of the run this is, from 1."""
+    restore: str | None = None
+    """Where the outputs of the attempt before are, for one that goes on from them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """A run whose intent is written down, and all that its submitter needs."""
 
@@ -61,6 +76,9 @@ class Submission:
     target: Target
     snapshot: Snapshot | None
     on_event: OnEvent
+    options: Options = Options()
+    git: Callable[[], dict[str, str]] = dict
+    """Waits for what git says of the code (runtime/git.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,8 @@ class Look:
     """What the service warns of."""
     lost: bool = False
     """Nobody knows the run any more: waiting for its end is in vain."""
+    preempted: bool = False
+    """It failed because its node was taken away, which is no failure of the job."""
 
 
 class RunFile(NamedTuple):
@@ -88,6 +108,8 @@ class RunFile(NamedTuple):
     name: str
     size: int
     read: Callable[[], Iterator[bytes]]
+    version: str = ""
+    """Another one for another content; empty where that can't be known without reading."""
 
 
 class Point(NamedTuple):
@@ -104,7 +126,7 @@ Metrics: TypeAlias = dict[str, float]
 class Submitter(Protocol):
     """What each kind of target can do for a run; its module has these functions. All but `launch` may be repeated."""
 
-    def check(self, source: JobFile, target: Target, project: Project) -> None:
+    def check(self, source: JobFile, target: Target, project: Project, options: Options) -> None:
         """Find what is wrong with a job for this target, before anything is written. Raises `SpecError`."""
         ...
 

@@ -2,7 +2,9 @@
 
 An intent is committed before anything is sent; a terminal state is written once; a wish to cancel is never lost. The
 database can be rebuilt from the `run.json` files, and is when it is gone; a damaged one is reported, never replaced.
-Rollback journal and `synchronous=EXTRA`: SQLite below 3.51.3 can corrupt a WAL database (sqlite.org/wal.html).
+Rollback journal and `synchronous=EXTRA`: SQLite below 3.51.3 can corrupt a WAL database (sqlite.org/wal.html). Writers
+wait in one fair queue (`runtime.turns`), and hold it for the commit's own three fsyncs only: the journal's file stays
+(PERSIST), and `run.json` follows after the commit, so that a kill between the two leaves it one change behind.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
 from node import layout, processes
+from runtime import spool, turns
 from runtime.errors import StoreError
 from runtime.project import private_folder
 from runtime.records import TERMINAL, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from runtime.project import Project
@@ -31,9 +35,35 @@ DATABASE = ".store.db"
 DESCRIPTION = "run.json"
 SUBMITTING = "submitting"
 """Locked by the process that submits a run, for as long as it does."""
-SCHEMA = 1
+TURN = ".store.lock"
+"""Locked by whoever writes: see `runtime.turns`."""
+QUEUE = ".queue"
+"""Intents that wait for the next writer: see `runtime.spool`."""
+SCHEMA = 2
+"""2: the table of leases. A database of version 1 is kept as `.store.db.1`."""
 BUSY_S = 60.0
+_RUNS = (
+    "CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, "
+    "id TEXT NOT NULL UNIQUE COLLATE NOCASE, state TEXT NOT NULL, document TEXT NOT NULL)"
+)
+_LEASES = (
+    "CREATE TABLE leases (run TEXT PRIMARY KEY COLLATE NOCASE, owner TEXT NOT NULL, folder TEXT NOT NULL, "
+    "boot TEXT NOT NULL, until REAL NOT NULL)"
+)
 _METRICS_ONLY = frozenset({"metrics", "metrics_final"})
+
+
+class Lease(NamedTuple):
+    """The right to drive a run. Lapses when nobody renews it; at once when its holder is proven dead."""
+
+    owner: str
+    """Random."""
+    folder: str
+    """Of the driver, below the run's."""
+    boot: str
+    """Of the machine: `until` means nothing on another boot, or another machine."""
+    until: float
+    """On the machine's monotonic clock, which no change of its time moves."""
 
 
 class Store:
@@ -53,16 +83,29 @@ class Store:
 
     def insert(self, record: Record) -> bool:
         """Commit the intent of a run. False when the id is taken, in any spelling of its letters."""
-        with self._transaction() as database:
+        with self._translated():
             try:
-                database.execute(
-                    "INSERT INTO runs (id, state, document) VALUES (?, ?, ?)",
-                    (record.id, record.state, record.model_dump_json()),
-                )
-            except sqlite3.IntegrityError:
-                return False
-            self._describe(record)
-        return True
+                with self._writing(0.0) as database:
+                    kept = spool.insert(database, record)
+            except TimeoutError:
+                kept = self._queued(record)
+        if kept:
+            self._describe(record.id)
+        return kept
+
+    def _queued(self, record: Record) -> bool:
+        """Let whoever writes next write this too; write it ourselves once nobody does."""
+        path, deadline = spool.leave(self.folder / QUEUE, record), time.monotonic() + BUSY_S
+        while (found := spool.answer(path)) is None:
+            if time.monotonic() > deadline:
+                path.unlink(missing_ok=True)
+                raise TimeoutError(f"another process has held it for more than {BUSY_S:g} s")
+            try:
+                with self._writing(0.0):
+                    pass  # it takes what waits
+            except TimeoutError:
+                time.sleep(spool.POLL_S)
+        return found
 
     def get(self, run_id: str) -> Record | None:
         """Return a run, or None."""
@@ -76,16 +119,19 @@ class Store:
             rows = database.execute("SELECT document FROM runs ORDER BY number").fetchall()
         return [self._record(row[0]) for row in rows]
 
-    def update(self, run_id: str, **changes: object) -> Record | None:
+    def update(self, run_id: str, expect: Mapping[str, object] | None = None, **changes: object) -> Record | None:
         """Change a run that has not ended, and return it as it then is. None when there is no such run.
 
-        One that has ended keeps everything but its metrics. A wish to cancel is never taken back.
+        One that has ended keeps everything but its metrics. A wish to cancel is never taken back. `expect`: fields that
+        must still have these values; where one has not, what was seen is old, and nothing is changed.
         """
         with self._transaction() as database:
             row = database.execute("SELECT document FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
                 return None
             before = self._record(row[0])
+            if any(getattr(before, name) != value for name, value in (expect or {}).items()):
+                return before
             if before.terminal and not changes.keys() <= _METRICS_ONLY:
                 changes = {name: value for name, value in changes.items() if name in _METRICS_ONLY}
             wish = {"cancel_requested": before.cancel_requested or bool(changes.get("cancel_requested"))}
@@ -100,7 +146,7 @@ class Store:
             )
             if changed.rowcount != 1:
                 raise StoreError(f"{run_id} ended while it was being changed")
-            self._describe(after)
+        self._describe(after.id)
         return after
 
     @contextlib.contextmanager
@@ -121,12 +167,47 @@ class Store:
         """Tell whether some process is submitting this run right now."""
         return processes.is_locked(self.folder / run_id / SUBMITTING)
 
-    def _describe(self, record: Record) -> None:
+    def lease(self, run_id: str) -> Lease | None:
+        """Return who drives a run, or None."""
+        with self._connection() as database:
+            return _lease(database, run_id)
+
+    def take_lease(self, run_id: str, lease: Lease, before: Lease | None) -> bool:
+        """Become who drives a run; False when somebody else took it since `before` was seen."""
+        with self._transaction() as database:
+            if _lease(database, run_id) != before:
+                return False
+            row = (run_id, *lease)
+            database.execute(
+                "INSERT OR REPLACE INTO leases (run, owner, folder, boot, until) VALUES (?, ?, ?, ?, ?)", row
+            )
+            return True
+
+    def renew_lease(self, run_id: str, owner: str, until: float) -> bool:
+        """Hold on to a lease; False when it is another's by now."""
+        with self._transaction() as database:
+            where = (until, run_id, owner)
+            return database.execute("UPDATE leases SET until = ? WHERE run = ? AND owner = ?", where).rowcount == 1
+
+    def drop_lease(self, run_id: str, owner: str) -> None:
+        """Give a lease back; safe to repeat."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM leases WHERE run = ? AND owner = ?", (run_id, owner))
+
+    def _describe(self, run_id: str) -> None:
+        """Bring the run's own file up to what is committed; the last of several who do so at once writes the newest."""
+        folder = self.run_folder(run_id)
         try:
-            raw = record.model_dump_json(indent=1).encode() + b"\n"
-            layout.write_bytes(self.run_folder(record.id) / DESCRIPTION, raw)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                record = self.get(run_id)
+                if record is not None:
+                    layout.write_bytes(folder / DESCRIPTION, record.model_dump_json(indent=1).encode() + b"\n")
+            finally:
+                os.close(fd)
         except OSError as error:
-            raise StoreError(f"{self.folder / record.id} can't be written: {error.strerror}") from None
+            raise StoreError(f"{folder} can't be written: {error.strerror}") from None
 
     def _record(self, document: str) -> Record:
         try:
@@ -135,9 +216,9 @@ class Store:
             raise self._damaged(f"a record has {error.error_count()} wrong fields") from None
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self, *, turned: bool = False) -> Iterator[sqlite3.Connection]:
         with self._translated():
-            database = self._open()
+            database = self._open(turned=turned)
             try:
                 yield database
             finally:
@@ -145,53 +226,73 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._connection() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+        with self._translated(), self._writing(BUSY_S) as database:
+            yield database
 
-    def _open(self) -> sqlite3.Connection:
+    @contextlib.contextmanager
+    def _writing(self, patience_s: float) -> Iterator[sqlite3.Connection]:
+        """Change all or nothing, and what waits in the queue with it. Raises `TimeoutError` besides SQLite's own."""
+        # Opening reads already; inside the turn it never waits for a writer, nor a writer for it.
+        with turns.turn(self.folder / TURN, patience_s), self._connection(turned=True) as database:
+            with _immediate(database):
+                yield database
+                told = spool.take(self.folder / QUEUE, database)
+            spool.tell(told)
+
+    def _turn(self) -> contextlib.AbstractContextManager[None]:
+        return turns.turn(self.folder / TURN, BUSY_S)
+
+    def _open(self, *, turned: bool) -> sqlite3.Connection:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
         try:
             database.execute("PRAGMA synchronous = EXTRA")
+            database.execute("PRAGMA journal_mode = PERSIST")
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            self._current(database, version)
+            self._current(database, version, turned=turned)
         except BaseException:
             database.close()
             raise
         return database
 
-    def _current(self, database: sqlite3.Connection, version: int) -> None:
+    def _current(self, database: sqlite3.Connection, version: int, *, turned: bool) -> None:
         if version > SCHEMA:
             raise StoreError(f"{self._path} was written by a newer Trainyard (schema {version}). Update this one")
         if version < SCHEMA:
-            self._migrate(database)
+            with contextlib.nullcontext() if turned else self._turn():
+                self._migrate(database)
 
     def _migrate(self, database: sqlite3.Connection) -> None:
-        """Make the tables, and fill them from the runs' own files; one process does it, the others wait."""
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            if database.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
-                database.execute(
-                    "CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, "
-                    "id TEXT NOT NULL UNIQUE COLLATE NOCASE, state TEXT NOT NULL, document TEXT NOT NULL)"
-                )
-                for record in self.described():
-                    database.execute(
-                        "INSERT OR IGNORE INTO runs (id, state, document) VALUES (?, ?, ?)",
-                        (record.id, record.state, record.model_dump_json()),
-                    )
+        """Make the tables that lack, runs from their own files; one process does it, the others wait.
+
+        An older database is copied first: whatever goes wrong, nothing of it is lost.
+        """
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if 0 < version < SCHEMA:
+            self._back_up(database, version)
+        with _immediate(database):
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version < 1:
+                database.execute(_RUNS)
+                self._rebuild(database)
+            if version < SCHEMA:
+                database.execute(_LEASES)
                 database.execute(f"PRAGMA user_version = {SCHEMA}")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
+
+    def _rebuild(self, database: sqlite3.Connection) -> None:
+        for record in self.described():
+            database.execute(
+                "INSERT OR IGNORE INTO runs (id, state, document) VALUES (?, ?, ?)",
+                (record.id, record.state, record.model_dump_json()),
+            )
+
+    def _back_up(self, database: sqlite3.Connection, version: int) -> None:
+        """Copy the database beside itself, once, whole."""
+        kept = self._path.with_name(f"{DATABASE}.{version}")
+        if not kept.exists():
+            # SQLite's own image of a consistent moment.
+            layout.write_bytes(kept, database.serialize())
 
     def described(self) -> list[Record]:
         """List the runs as their own files tell them, by creation; unreadable files are left out."""
@@ -212,10 +313,27 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from None
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}. Nothing was changed") from None
+            raise StoreError(f"{self._path}: {error.strerror or error}. Nothing was changed") from None
 
     def _damaged(self, why: str) -> StoreError:
         return StoreError(
             f"{self._path} is damaged ({why}). Every run is also in its own {DESCRIPTION}. To rebuild the store from "
             f"them: mv {self._path} {self._path}.damaged, and repeat the command"
         )
+
+
+@contextlib.contextmanager
+def _immediate(database: sqlite3.Connection) -> Iterator[None]:
+    """Change all or nothing."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _lease(database: sqlite3.Connection, run_id: str) -> Lease | None:
+    row = database.execute("SELECT owner, folder, boot, until FROM leases WHERE run = ?", (run_id,)).fetchone()
+    return None if row is None else Lease(*row)

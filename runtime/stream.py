@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import codecs
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runtime import submitters
 from runtime.errors import ConnectionLostError, NotFoundError, TrainyardError
 from runtime.events import Event, silent
+from runtime.loglines import ALL, Prefixer, lines_before
+from runtime.loglines import read as read_whole
 from runtime.runs import observe, refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.events import OnEvent
+    from runtime.loglines import Wanted
     from runtime.runs import Run
     from runtime.site import Look
 
@@ -84,17 +88,22 @@ class Sanitiser:
 class _Follower:
     """What has been shown of a run so far."""
 
-    def __init__(self, run: Run, write: Callable[[bytes], object], say: OnEvent, *, terminal: bool) -> None:
-        self.run, self.write, self.terminal = run, write, terminal
+    def __init__(
+        self, run: Run, write: Callable[[bytes], object], say: OnEvent, wanted: Wanted, *, terminal: bool
+    ) -> None:
+        self.run, self.write, self.wanted, self.terminal = run, write, wanted, terminal
         self._say, self._open = say, False
         self.driver = submitters.of(run.record.kind)
         self.offsets: dict[str, int] = {}
         self.sanitisers: dict[str, Sanitiser] = {}
+        self.prefixers: dict[str, Prefixer] = {}
         self.shown_state = ""
         self.noted: set[str] = set()
         self.counts = True
         self.nodes: int | None = run.record.nodes_before
         self.looked: Look | None = None
+        self.attempt = 1 if wanted.tail is None else run.record.attempt
+        """The one whose logs are shown: `offsets` and what is held back are its."""
 
     def say(self, event: Event) -> None:
         """Tell what happens, on a line of its own."""
@@ -117,6 +126,7 @@ class _Follower:
         self.run, self.looked = observe(self.run) if not self.run.terminal else (self.run, self._last_look())
         if self.looked.lost:
             raise NotFoundError(f"{self.run.id}: {self.looked.reason}")
+        self.catch_up()
         for note in self.looked.notes:
             if note not in self.noted:
                 self.noted.add(note)
@@ -128,6 +138,24 @@ class _Follower:
         if self.run.state in COMING or self.counts:
             self.counts = self.run.state in COMING
             self.count_nodes()
+
+    def catch_up(self) -> None:
+        """Show what is left of the attempts that ended, one after the other, and say why the next one came."""
+        while self.attempt < self.run.record.attempt:
+            ended = self.run.record.attempts[self.attempt - 1]
+            now, looked = self.run, self.looked
+            record = now.record.model_copy(update={"attempt": ended.number, "phase": "acknowledged"})
+            self.run = replace(now, record=record)
+            try:
+                self.looked = self._last_look()
+                self.read()
+            finally:
+                self.run, self.looked = now, looked
+            self.flush()
+            self.offsets, self.sanitisers, self.prefixers = {}, {}, {}
+            self.attempt += 1
+            why = f"attempt {ended.number} was preempted: {ended.reason.rstrip('.')}."
+            self.say(Event("attempt", f"{why} Attempt {self.attempt} follows"))
 
     def count_nodes(self) -> None:
         """Say when the cluster grows for this run."""
@@ -145,6 +173,12 @@ class _Follower:
         """Show what the logs have that was not shown; tell whether there was anything."""
         found = False
         for name, address in (self.looked.logs if self.looked else {}).items():
+            if not self.wanted.takes(name):
+                continue
+            if self.wanted.tail is not None and name not in self.offsets:
+                whole = read_whole(self.driver, self.run.site, self.run.record, address)
+                self.offsets[name] = lines_before(whole, self.wanted.tail)
+                self.say(Event("log", name))
             while chunk := self.driver.read_log(self.run.site, self.run.record, address, self.offsets.get(name, 0)):
                 if name not in self.offsets:
                     self.say(Event("log", name))
@@ -156,12 +190,21 @@ class _Follower:
     def show(self, name: str, chunk: bytes) -> None:
         if self.terminal:
             chunk = self.sanitisers.setdefault(name, Sanitiser()).feed(chunk)
+        if word := self.wanted.tag(name):
+            chunk = self.prefixers.setdefault(name, Prefixer(word)).feed(chunk)
         self.put(chunk)
+
+    def flush(self) -> None:
+        """Show what was held back."""
+        for name, sanitiser in self.sanitisers.items():
+            rest = sanitiser.end()
+            self.put(self.prefixers[name].feed(rest) if name in self.prefixers else rest)
+        for prefixer in self.prefixers.values():
+            self.put(prefixer.end())
 
     def finish(self) -> Run:
         """Show what was held back, say how it ended, and bring its metrics."""
-        for sanitiser in self.sanitisers.values():
-            self.put(sanitiser.end())
+        self.flush()
         self.run = refresh(self.run)
         reason = self.run.record.reason
         # Why a run failed is for whoever gets it back to say, once; it may be long.
@@ -171,20 +214,34 @@ class _Follower:
 
 
 def stream(
-    run: Run, write: Callable[[bytes], object], *, on_event: OnEvent | None = None, terminal: bool = False
+    run: Run,
+    write: Callable[[bytes], object],
+    *,
+    on_event: OnEvent | None = None,
+    terminal: bool = False,
+    wanted: Wanted = ALL,
 ) -> Run:
     """Write the logs of a run, from their beginning, until it ends; return it as it then is.
 
     `terminal`: the bytes go to a terminal, so escape sequences are dropped. A lost connection is waited out.
+    Lines of several ranks begin with their rank; a log that is alone, or `wanted` alone, comes byte by byte.
     Ctrl-C raises KeyboardInterrupt and leaves the run alone. Raises `ConnectionLostError` after five minutes without
     the service, `RefusedError`.
     """
-    follower = _Follower(run, write, on_event or silent, terminal=terminal)
+    follower = _Follower(run, write, on_event or silent, wanted, terminal=terminal)
     try:
-        return _follow(follower)
+        return _follow(follower) if wanted.follow else _once(follower)
     except TrainyardError:
         follower.end_line()
         raise
+
+
+def _once(follower: _Follower) -> Run:
+    """Show what the logs hold now."""
+    follower.look()
+    follower.read()
+    follower.flush()
+    return follower.run
 
 
 def _follow(follower: _Follower) -> Run:

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from runtime import crash, events, names, outputs, snapshot, submitters
+from runtime import crash, events, git, names, outputs, snapshot, submitters
 from runtime.clock import stamp
 from runtime.control_plane import ControlPlane
 from runtime.errors import (
@@ -22,28 +22,29 @@ from runtime.errors import (
     SpecError,
     SubmissionError,
     SubmissionUnknownError,
-    TargetError,
     TrainyardError,
 )
 from runtime.events import Event
 from runtime.jobfile import open_job
 from runtime.records import Record
 from runtime.runs import Run, cancel
-from runtime.site import Site, Submission, open_site
+from runtime.site import Options, Site, Submission, open_site
+from specs import job_support
 from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
-from specs.outputs import StackOutputs
+from specs.outputs import SERVERLESS, StackOutputs
 from specs.stack import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from runtime.access import Access
     from runtime.events import OnEvent
     from runtime.jobfile import JobFile
     from runtime.project import Project
-    from runtime.records import Kind
+    from runtime.records import Kind, Retry
     from specs.compute import Target
     from specs.job import CommandJob
 
-SERVERLESS = "serverless"
 OPTION = "--target"
 TRIES = 8
 
@@ -57,25 +58,40 @@ def submit(  # noqa: PLR0913 - the public face: two nouns, and keywords that all
     access: Access | None = None,
     on_event: OnEvent = events.silent,
     site: Site | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
+    overrides: Sequence[str] = (),
 ) -> Run:
     """Submit a job to a target of a stack, or to `local`, and return its run without waiting for it.
 
+    `overrides`: `PATH=VALUE` each, on top of the job, as `az ml job create --set` has them.
     Raises: `SpecError` and `NotDeployedError` (nothing was done), `SubmissionError`, `RefusedError` and
     `ConnectionLostError` (it certainly did not start), `SubmissionUnknownError` (look for it by its id).
     """
-    source = open_job(job)
+    source = open_job(job, overrides=overrides)
+    code = source.code
+    asked = git.in_background(code if isinstance(code, Path) else source.base if code is None else None)
     known, stack_name = _outputs(project, stack)
     where = choose(source, target, known, stack_name, on_event)
     here = site or open_site(project)
     if access is not None:
         here.planes[access.cloud] = ControlPlane(access, clock=here.clock)
     plan = _plan(source, project)
-    submitters.of(_kind(where)).check(source, where, project)
+    submitters.of(_kind(where)).check(source, where, project, options)
     record = _intent(here, source, where, known, plan)
     say = _one_at_a_time(on_event)
-    for warning in plan.warnings if plan else ():
-        say(Event("note", warning))
-    return _launch(here, Submission(record, source, where, plan, say))
+    for text in (*(plan.warnings if plan else ()), *_notes(source, record.kind)):
+        say(Event("note", text))
+    return _launch(here, Submission(record, source, where, plan, say, options, asked))
+
+
+def _notes(source: JobFile, kind: Kind) -> Iterator[str]:
+    """Say what of the job has no effect."""
+    for name in source.job.absent():
+        yield f"the job gives no input {name}: the optional argument of the command that names it is left out"
+    for name, value in source.literals.items():
+        if value.startswith("azureml:"):
+            yield f"inputs.{name} is text to the command, as in az ml. For the data itself: {name}: {{path: {value}}}"
+    yield from job_support.notes(source.job, kind)
 
 
 def _one_at_a_time(on_event: OnEvent) -> OnEvent:
@@ -115,8 +131,11 @@ def choose(
             raise _unknown(source, asked, message)
         raise NotDeployedError(stack, "was never brought up here, so its targets are not known")
     if name == SERVERLESS:
-        name = known.default_target
         why = "asks for serverless compute" if given else "names no compute"
+        if workspace := known.serverless():
+            on_event(Event("target", f"{SERVERLESS}, the compute of workspace {workspace} itself: the job {why}"))
+            return _serverless(source, workspace, known.workspaces[workspace].id)
+        name = known.default_target
         on_event(Event("target", f"{name}, the default of stack {known.stack}: the job {why}"))
     by_id = {target.id.lower(): target for target in known.targets.values()}
     found = by_id.get(name.lower()) or known.target(name)
@@ -125,14 +144,37 @@ def choose(
     return found
 
 
+def _serverless(source: JobFile, workspace: str, id_: str) -> AmlComputeTarget:
+    """Return a workspace's own compute as a target: nodes of the size that the job asks for, as many as it asks for.
+
+    It has no ARM id of its own: its id is the workspace's.
+    """
+    job = source.job
+    size = job.resources.instance_type
+    spot = job.queue_settings is not None and job.queue_settings.job_tier == "spot"
+    return AmlComputeTarget(
+        name=SERVERLESS,
+        id=id_,
+        workspace=workspace,
+        vm_size=size if isinstance(size, str) else "",
+        vm_priority="LowPriority" if spot else "Dedicated",
+        min_node_count=0,
+        max_node_count=job.resources.instance_count,
+    )
+
+
+def _retry(source: JobFile, target: Target) -> Retry:
+    """Return what is done again: where nodes can be taken away, by default what a preemption ended."""
+    if not isinstance(target, AmlComputeTarget):
+        return "none"
+    return source.job.retry or ("preemption" if target.vm_priority == "LowPriority" else "none")
+
+
 def _kind(target: Target) -> Kind:
-    """Return the kind of a target that runs jobs. Raises `TargetError` for one that doesn't yet."""
+    """Return the kind of a target, all of which run jobs."""
     match target:
-        case AmlComputeTarget() | ComputeInstanceTarget() | LocalTarget():
+        case AmlComputeTarget() | ComputeInstanceTarget() | VirtualMachineTarget() | LocalTarget():
             return target.kind
-        case VirtualMachineTarget():
-            message = f"{target.name} is a VirtualMachine, and jobs can't be sent to one yet. Nothing was sent."
-            raise TargetError(f"{message}\n  To log in to it: invoke ssh {target.name}")
         case _:
             assert_never(target)
 
@@ -172,6 +214,8 @@ def _intent(
         job=file,
         display_name=job.display_name,
         snapshot=plan.id if plan else None,
+        parameters=source.literals,
+        retry=_retry(source, target),
     )
     for attempt in range(TRIES):
         named = record.model_copy(update={"id": job.name or names.propose(job.experiment_name or folder, attempt)})
@@ -202,7 +246,16 @@ def _launch(site: Site, submission: Submission) -> Run:
     except KeyboardInterrupt:
         _interrupted(site, record)
         raise
-    run = Run(site.store.get(record.id) or record, site)
+    current = site.store.get(record.id) or record
+    found = submission.git()
+    if found and not current.git:
+        current = site.store.update(record.id, git=found) or current
+    run = Run(current, site)
+    if current.retry == "preemption":
+        from runtime import driver as drivers
+
+        if trouble := drivers.ensure(site, current):
+            submission.on_event(Event("note", trouble))
     submission.on_event(Event("sent", run.state))
     return cancel(run) if run.record.cancel_requested else run
 

@@ -171,7 +171,9 @@ class _Builder:
         result: dict[str, Tree] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise self.fail(key_node, path, "a key must be plain text, not a list or mapping.", "yaml-key")
+                template = isinstance(key_node, yaml.MappingNode)
+                hint = " A template is written in quotes: '{{ … }}'." if template else ""
+                raise self.fail(key_node, path, f"a key must be plain text, not a list or mapping.{hint}", "yaml-key")
             key = str(key_node.value)
             self.readable(key_node, path, key)
             if key == "<<" and key_node.style is None:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from specs.compute import DeployedTarget, LocalTarget, Target
 from specs.stack import LOCAL
 
+SERVERLESS = "serverless"
+"""Azure's word for the workspace's own compute, which has no name of its own."""
+
 
 class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,6 +28,8 @@ class WorkspaceOutput(_Output):
     """ARM id; empty for a workspace that this stack does not own."""
     fixed: dict[str, str] = {}
     """What can't be changed in place, by field, as text."""
+    serverless: bool = False
+    """Whether the stack declares its serverless compute, so that jobs may run there."""
 
 
 class IdentityOutput(_Output):
@@ -59,6 +64,16 @@ class StackOutputs(_Output):
     def target(self, name: str) -> Target | None:
         """Find a target by name; `local` always exists."""
         return self.local if name == LOCAL else self.targets.get(name)
+
+    def serverless(self) -> str | None:
+        """Return the workspace whose serverless compute takes jobs without one: the default target's, or the only one.
+
+        None where the stack does not declare it.
+        """
+        default = self.targets.get(self.default_target)
+        key = default.workspace if default else next(iter(self.workspaces), "")
+        alone = default is not None or len(self.workspaces) == 1
+        return key if alone and key in self.workspaces and self.workspaces[key].serverless else None
 
     def names(self) -> list[str]:
         """List every name that `submit` takes."""

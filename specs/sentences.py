@@ -51,7 +51,8 @@ def problems_of(document: Document, details: Details, model: type[BaseModel]) ->
     deeper = {problem.field for problem in found} | {".".join(map(str, path)) for path in places}
     for path, here in places.items():
         dotted = ".".join(map(str, path))
-        members = len(here) > 1 and all(item["type"] in TYPES for item in here)
+        several = len(here) > 1 or isinstance(document.value_at(path), dict)
+        members = several and all(item["type"] in TYPES for item in here)
         if members and any(field.startswith(f"{dotted}.") for field in deeper):
             continue  # the other members of a union whose one member fits but for something inside
         found.append(_of_a_value(document, path, _foremost(here, document, path), model))
@@ -231,6 +232,8 @@ def _meant(name: str, known: list[str]) -> tuple[str, str]:
 
 def _unknown_field(name: str, shape: Shape, whole: Shape) -> str:
     known = shape.fields()
+    if foreign := shape.elsewhere(name):
+        return foreign
     ours, where = _meant(name, known)
     if ours and where:
         opposite = ", and means the opposite" if name in OPPOSITES else ""

@@ -54,6 +54,11 @@ class Shape:
             found += [str(word) for word in words] if isinstance(words, list) else []
         return list(dict.fromkeys(found))
 
+    def elsewhere(self, name: str) -> str:
+        """Say what a name means that is no field here, but one of another kind of file; empty for none."""
+        tables = (node.get("elsewhere") for node in self.nodes)
+        return next((str(table[name]) for table in tables if isinstance(table, dict) and name in table), "")
+
     def tags(self) -> list[str]:
         """List the words that tell the members of a union apart."""
         return [tag for node in self.nodes if (tag := _tag(node)[1])]

@@ -182,6 +182,8 @@ OTHER_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "command": {"the v1 SDK": ("script", "entry_script", "arguments", "script_params")},
     "resources": {"the v1 SDK": ("node_count",)},
     "limits": {"common use": ("timeout", "max_run_duration_seconds")},
+    "type": {"the preview of CLI v2": ("job_service_type",)},
+    "path": {"the preview of CLI v2": ("local_path",)},
 }
 """By our field: who says it otherwise, and how. The first of ours that is allowed at the place is meant."""
 OPPOSITES = {"local_auth_enabled", "public_ip_enabled"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Task, task
 
+from console.commands.words import Command, Many
 from console.failures import reported
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ ONLINE = "Ask the retail price service for the prices of today, in place of the 
 JSON = "Print JSON for scripts instead of text for people."
 
 
-def command(**options: object) -> Callable[[Callable[..., None]], Task]:
-    """Make a task whose errors are one message and an exit code."""
+def command(*, many: bool = False, **options: object) -> Callable[[Callable[..., None]], Task]:
+    """Make a task whose errors are one message and an exit code; `many`: its first argument takes many words."""
 
     def wrap(body: Callable[..., None]) -> Task:
-        return task(**options)(helped(reported(body)))
+        return task(klass=Many if many else Command, **options)(helped(reported(body)))
 
     return wrap
 
@@ -33,7 +34,10 @@ def helped(body: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(body)
     def run(*args: object, **kwargs: object) -> None:
-        if {"--help", "-h"} & {value for value in (*args, *kwargs.values()) if isinstance(value, str)}:
+        given = [
+            word for value in (*args, *kwargs.values()) for word in (value if isinstance(value, list) else [value])
+        ]
+        if {"--help", "-h"} & {word for word in given if isinstance(word, str)}:
             from invoke.main import program
 
             name = next(word for word in sys.argv[1:] if not word.startswith("-"))

@@ -272,13 +272,14 @@ def targets(_c: Context, stack: str = "local", online: bool = False, json: bool 
 
 @command()
 def schema(_c: Context) -> None:
-    """Write the JSON Schema of stack files and the page of targets anew; for those who change the models."""
+    """Write the JSON Schema of stack files and the pages of targets and jobs anew; for those who change the models."""
+    from specs import jobs_page, targets_page
     from specs import schema as stack_files
-    from specs import targets_page
 
     for file, text in (
         (stack_files.FILE, stack_files.stack_schema()),
         (targets_page.FILE, targets_page.targets_page()),
+        (jobs_page.FILE, jobs_page.jobs_page()),
     ):
         if Path(file).parent.is_dir():  # a team's own repository has no docs/ of ours
             Path(file).write_text(text, "utf-8")

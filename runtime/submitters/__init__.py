@@ -18,5 +18,9 @@ def of(kind: Kind) -> Submitter:
             return aml_compute
         case "Local":
             return local
+        case "VirtualMachine":
+            from runtime.submitters import virtual_machine  # with all of SSH, which others don't wait for
+
+            return virtual_machine
         case _:
             assert_never(kind)

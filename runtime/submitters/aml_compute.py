@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runtime import assets, clock, crash, job_body, wire
+from runtime import assets, attempts, clock, crash, distribution, inputs, job_body, placing, wire
 from runtime import history as histories
 from runtime.clock import stamp
 from runtime.control_plane import path
@@ -20,6 +20,8 @@ from runtime.events import Event, size
 from runtime.events import files as count_files
 from runtime.job_body import TOKEN
 from runtime.site import Look
+from specs.compute import AmlComputeTarget, ComputeInstanceTarget
+from specs.outputs import SERVERLESS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.jobfile import JobFile
     from runtime.project import Project
     from runtime.records import Record
-    from runtime.site import Site, Submission
+    from runtime.site import Options, Site, Submission
     from runtime.wire import Object
     from specs.compute import Target
 
@@ -42,11 +44,22 @@ LATE_S = 60.0
 metrics, history, files = histories.metrics, histories.series, histories.files
 
 
-def check(source: JobFile, _target: Target, _project: Project) -> None:
-    """Find what the workspace would refuse, as far as the files tell. Raises `SpecError`."""
+def check(source: JobFile, target: Target, _project: Project, options: Options) -> None:
+    """Find what the workspace would refuse, as far as the files tell. Raises `SpecError`, `TargetError`."""
+    placing.exact_elsewhere(target, exact=options.exact)
     assets.check_environment(source)
+    if isinstance(source.code, str):
+        assets.code_id("", source.code, source)
     for name, given in source.data.items():
         source.local(name, given)
+    inputs.check(source, "ComputeInstance" if isinstance(target, ComputeInstanceTarget) else "AmlCompute")
+    if (fault := distribution.fault(source.job)) is not None:
+        raise source.wrong(("distribution",), fault, rule="distribution")
+    wanted = source.job.resources.instance_count
+    most = target.max_node_count if isinstance(target, AmlComputeTarget) else wanted
+    if wanted > most:
+        message = f"{target.name} has at most {most} nodes. Lower it, or raise max_node_count in the stack's file."
+        raise source.wrong(("resources", "instance_count"), message, given=str(wanted), rule="node-count")
 
 
 def launch(site: Site, submission: Submission) -> None:
@@ -61,12 +74,22 @@ def launch(site: Site, submission: Submission) -> None:
     if current is not None and current.cancel_requested:
         store.update(record.id, state="Canceled", reason="canceled before it was sent")
         return
-    body = job_body.body(submission.source, ids)
+    body = job_body.body(submission.source, ids, _laid_out(submission))
     words = ids.environment.partition("/environments/")[2] or ids.environment
     store.update(
-        record.id, phase="sending", sent=stamp(site.clock.now()), environment=words, nodes_before=before.result()
+        record.id,
+        phase="sending",
+        sent=stamp(site.clock.now()),
+        environment=words,
+        nodes_before=before.result(),
+        git=submission.git(),
     )
-    address = f"{record.workspace_id}{path('jobs', record.id)}"
+    send(site, record, body)
+
+
+def send(site: Site, record: Record, body: Object) -> None:
+    """PUT the job, once. Raises `SubmissionError`, `SubmissionUnknownError`, `RefusedError`."""
+    address, plane = f"{record.workspace_id}{path('jobs', record.id)}", site.plane(record)
     try:
         document = plane.put_once(address, body, job_body.API, lambda: crash.point("put-sent"))
     except ConnectionLostError as lost:
@@ -78,7 +101,7 @@ def launch(site: Site, submission: Submission) -> None:
             f"the workspace already has a job named {record.id}. Submit again, or choose another name"
         )
     state = histories.to_state(wire.at(document, "properties", "status"))
-    store.update(record.id, phase="acknowledged", state=state)
+    site.store.update(record.id, phase="acknowledged", state=state)
 
 
 def _prepare(plane: ControlPlane, submission: Submission) -> job_body.Ids:
@@ -93,16 +116,28 @@ def _prepare(plane: ControlPlane, submission: Submission) -> job_body.Ids:
         submission.on_event(Event("environment", words))
         crash.point("environment")
         code_id = code.result()
-        inputs = {name: future.result() for name, future in data.items()}
+        uris = {name: future.result() for name, future in data.items()}
     crash.point("uploaded")
-    compute = "" if submission.target.kind == "Local" else submission.target.id
-    return job_body.Ids(compute, environment_id, code_id, inputs, record.token, record.experiment)
+    target = "" if submission.target.kind == "Local" else submission.target.id
+    compute = "" if target == workspace else target  # serverless compute has no id of its own
+    known = {**submission.git(), attempts.RETRY: record.retry}
+    return job_body.Ids(compute, environment_id, code_id, uris, record.token, record.experiment, known)
+
+
+def _laid_out(submission: Submission) -> distribution.Layout:
+    """Return how the job's processes are laid out; say it where one machine stands for several nodes."""
+    most = 1 if isinstance(submission.target, ComputeInstanceTarget) else None
+    found = distribution.layout(submission.source.job, most)
+    if said := distribution.note(found, submission.target.name):
+        submission.on_event(Event("note", said))
+    return found
 
 
 def _code(plane: ControlPlane, submission: Submission) -> str | None:
     plan, given = submission.snapshot, submission.source.code
     if plan is None:
-        return str(given).removeprefix("azureml:") if isinstance(given, str) else None
+        workspace = submission.record.workspace_id or ""
+        return assets.code_id(workspace, given, submission.source) if isinstance(given, str) else None
     progress = _Progress(submission, "snapshot", plan.size)
     found, sent = assets.code(plane, submission.record.workspace_id or "", plan, progress)
     words = f"{size(sent)} sent" if sent else "already there, nothing sent"
@@ -116,7 +151,7 @@ def _data(plane: ControlPlane, submission: Submission, name: str) -> str:
     local: Path | None = source.local(name, given)
     if local is None:
         return assets.resolve_data(plane, workspace, name, given.path or "", source)
-    uri, sent = assets.data(plane, workspace, local)
+    uri, sent = assets.data(plane, workspace, local, given.datastore)
     submission.on_event(Event("data", f"{name}: {f'{size(sent)} sent' if sent else 'already there, nothing sent'}"))
     return uri
 
@@ -154,8 +189,10 @@ def _token(document: Object) -> str:
 
 def look(site: Site, record: Record) -> Look:
     """Ask the workspace. A job that was never acknowledged is found by name and token, never sent again."""
-    if record.phase != "acknowledged":
-        return _unacknowledged(site, record)
+    return _acknowledged(site, record) if record.phase == "acknowledged" else _unacknowledged(site, record)
+
+
+def _acknowledged(site: Site, record: Record) -> Look:
     try:
         found = histories.details(site, record)
     except RefusedError as refused:
@@ -177,13 +214,19 @@ def look(site: Site, record: Record) -> Look:
 
 def _unacknowledged(site: Site, record: Record) -> Look:
     submitting = site.store.is_submitting(record.id)
-    document = histories.job(site, record) if record.phase == "sending" else None
+    asked = record.phase == "sending" or record.attempt > 1
+    document = histories.job(site, record) if asked else None
     if document is not None and _token(document) == record.token:
-        return Look(histories.to_state(wire.at(document, "properties", "status")))
+        if record.attempt > 1:
+            attempts.heard(site, record)
+        return _acknowledged(site, record)
     if submitting:
         return Look(record.state, phase=record.phase)
     waited = clock.seconds_between(record.sent, stamp(site.clock.now())) or 0.0
-    if record.phase == "sending" and document is None and waited < LATE_S:
+    late = record.phase == "intent" or waited >= LATE_S
+    if record.attempt > 1:
+        return _between(site, record, late=late)
+    if document is None and not late:
         reason = f"sent {waited:.0f} s ago without an answer; the workspace doesn't have it yet"
         return Look(record.state, reason=reason, phase=record.phase)
     if record.cancel_requested:
@@ -194,6 +237,14 @@ def _unacknowledged(site: Site, record: Record) -> Look:
     )
 
 
+def _between(site: Site, record: Record, *, late: bool) -> Look:
+    """Judge a run whose next attempt the workspace does not have: its driver makes it, unless the user canceled."""
+    if record.cancel_requested and late and attempts.close(site, record):
+        reason = f"canceled after attempt {record.attempt - 1} was preempted"
+        return Look("Canceled", reason=reason, phase=record.phase)
+    return Look("Queued", reason=record.reason, phase=record.phase)
+
+
 def read_log(site: Site, record: Record, address: str, offset: int) -> bytes:
     """Return what a log holds from an offset on."""
     return histories.read_log(site.plane(record), address, offset)
@@ -201,6 +252,8 @@ def read_log(site: Site, record: Record, address: str, offset: int) -> bytes:
 
 def nodes(site: Site, record: Record) -> int | None:
     """Return how many nodes the cluster has right now (Compute_Get); None for an instance, or when we may not know."""
+    if record.target == SERVERLESS:
+        return None
     try:
         found = site.plane(record).find(f"{record.workspace_id}{path('computes', record.target)}", COMPUTES)
     except RefusedError:
@@ -214,7 +267,7 @@ def cancel(site: Site, record: Record) -> None:
     if record.phase == "intent":
         return
     try:
-        site.plane(record).post(f"{record.workspace_id}{path('jobs', record.id, 'cancel')}", {}, CANCEL)
+        site.plane(record).post(f"{record.workspace_id}{path('jobs', record.job_name, 'cancel')}", {}, CANCEL)
     except RefusedError as refused:
         if refused.status != histories.NOT_FOUND:
             raise

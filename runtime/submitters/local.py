@@ -6,137 +6,120 @@ here, by whichever command looks first.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import contextlib
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from node import control, layout, processes, reading
 from node import launch as node_launch
 from node import status as statuses
 from runtime import clock as clocks
-from runtime import crash, environments, paths, snapshot
+from runtime import crash, distribution, local_data, paths, placing, snapshot
 from runtime.clock import stamp
-from runtime.errors import NotFoundError, SubmissionError, TargetError
+from runtime.errors import NotFoundError, SubmissionError
 from runtime.events import Event
-from runtime.project import cache_folder
 from runtime.site import Look, Point, RunFile
-from specs.compute import LocalTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from runtime.jobfile import JobFile
+    from runtime.local_data import Gathered
+    from runtime.placing import Place
     from runtime.project import Project
     from runtime.records import Record, State
-    from runtime.site import Metrics, Site, Submission
+    from runtime.site import Metrics, Options, Site, Submission
     from runtime.wire import Object
     from specs.compute import Target
 
-LOGS = (layout.BUILD_LOG, layout.USER_LOG)
-NAMED, NAMED_OUTPUTS = "named", "named-outputs"
-"""Where named outputs are, and what Azure lists them as."""
+NAMED_OUTPUTS = "named-outputs"
+"""What Azure lists named outputs as."""
 CHUNK = 1 << 20
-GIB = 1 << 30
 
 
-def check(source: JobFile, target: Target, project: Project) -> None:
+def check(source: JobFile, target: Target, project: Project, options: Options) -> None:
     """Find what this machine can't do for a job. Raises `SpecError`, `TargetError`."""
     if isinstance(source.code, str):
         message = "is code that a workspace keeps, and this machine runs local folders only. Give a local folder."
         raise source.wrong(("code",), message, given=source.job.code, rule="code")
-    _place(project, source, target)
-    _data(source)
+    fault = distribution.fault(source.job)
+    if fault is not None:
+        raise source.wrong(("distribution",), fault, rule="distribution")
+    able = placing.probe_here(source, fresh=options.exact)
+    placing.place(project, source, target, able, exact=options.exact)
+    local_data.check(source)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """How this machine runs a job: its environment and its limits."""
-
-    environment: Object
-    limits: Object
-    words: str
-    """What the environment is, and how true to the job file."""
-    notes: tuple[str, ...]
-
-
-def _place(project: Project, source: JobFile, target: Target) -> _Place:
-    """Decide the environment: the user's own interpreter as it is, or one that is built and kept.
-
-    Raises: `SpecError`; `TargetError` where there is no such interpreter.
-    """
-    local = target if isinstance(target, LocalTarget) else LocalTarget(name=target.name)
-    memory = local.memory_gib
-    limits: Object = {"cpus": local.cpus, "memory_bytes": int(memory * GIB) if memory else None}
-    if local.interpreter:
-        interpreter = str(_from(project, local.interpreter))
-        if not os.access(interpreter, os.X_OK):
-            raise TargetError(
-                f"local.interpreter of the stack is {interpreter}, which is missing or not executable here. "
-                "Change it in the stack's file, then: invoke up"
-            )
-        note = f"the job's environment is not built: it runs with {interpreter} as it is (local.interpreter)"
-        return _Place({"interpreter": interpreter}, limits, f"user-managed: {interpreter}", (note,))
-    found = environments.resolve(source.job.environment, source.base, source.document)
-    own = local.environments_folder
-    kept = _from(project, own) if own else cache_folder() / "environments"
-    built: Object = {"python": found.python, "pip": list(found.pip), "interpreter": None, "cache": str(kept)}
-    return _Place(built, limits, f"{found.fidelity}: {', '.join(found.pip) or 'no packages'}", found.notes)
-
-
-def _from(project: Project, path: str) -> Path:
-    """Read a path of a stack's file: `~` is the home, a relative one begins at the project."""
-    return project.root / Path(path).expanduser()
-
-
-def ignored(source: JobFile) -> list[str]:
-    """Name what the job asks for and this machine has no use for. Pure."""
-    job = source.job
-    fields = {
-        "resources.instance_type": job.resources.instance_type,
-        "resources.shm_size": job.resources.shm_size,
-        "resources.docker_args": job.resources.docker_args,
-        "identity": job.identity,
-        **{f"inputs.{name}.mode": given.mode for name, given in source.data.items() if given.mode != "ro_mount"},
-        **{f"outputs.{name}.path": given.path for name, given in job.outputs.items() if given},
-    }
-    return [f"{name} has no meaning on this machine and is ignored" for name, value in fields.items() if value]
+def ignored(source: JobFile, environment: Object) -> list[str]:
+    """Name what the job asks of a container, where it runs in none. Other fields: `specs.job_support`. Pure."""
+    if environment.get("image"):
+        return []
+    asked = source.job.resources
+    fields = {"resources.shm_size": asked.shm_size, "resources.docker_args": asked.docker_args}
+    return [f"{name} is ignored: the job runs in no container here" for name, value in fields.items() if value]
 
 
 def launch(site: Site, submission: Submission) -> None:
     """Copy the snapshot, write the job, start the supervisor; returns when that one holds its lock."""
-    record, source, say = submission.record, submission.source, submission.on_event
-    run_dir = site.store.attempt_folder(record)
-    how = _place(site.project, source, submission.target)
-    document = describe(record, source, how.environment, how.limits)
+    run_dir = site.store.attempt_folder(submission.record)
     try:
         layout.private_dir(run_dir)
-        if submission.snapshot is not None:
-            snapshot.copy(submission.snapshot, layout.workdir(run_dir))
-        else:
-            layout.private_dir(layout.workdir(run_dir))
-        crash.point("snapshot")
-        layout.create(run_dir, document)
+        with node_launch.stand_by(run_dir) as standby:
+            how = _prepare(site, submission, run_dir)
+            site.store.update(
+                submission.record.id,
+                phase="sending",
+                sent=stamp(site.clock.now()),
+                environment=how.words,
+                fidelity=how.fidelity,
+            )
+            standby.begin()
+    except node_launch.LaunchError as error:
+        raise SubmissionError(str(error)) from None
     except OSError as error:
         raise SubmissionError(f"{run_dir} can't be written: {error.strerror}. The run was not started") from None
-    for note in (*how.notes, *ignored(source)):
+    crash.point("put-sent")
+    site.store.update(submission.record.id, phase="acknowledged")
+
+
+def _prepare(site: Site, submission: Submission, run_dir: Path) -> Place:
+    """Fill the run's folder, and say what is different from Azure."""
+    record, source, say = submission.record, submission.source, submission.on_event
+    able, exact = placing.probe_here(source), submission.options.exact
+    how = placing.place(site.project, source, submission.target, able, exact=exact)
+    gathered = local_data.gather(site, submission)
+    _write(run_dir, submission, gathered, describe(record, source, how, gathered.values))
+    say(Event("environment", how.words))
+    folded = distribution.note(distribution.layout(source.job, 1), "this machine")
+    for note in (
+        *how.notes,
+        *ignored(source, how.environment),
+        *local_data.notes(source),
+        *([folded] if folded else []),
+    ):
         say(Event("note", note))
     crash.point("environment")
     crash.point("uploaded")
-    site.store.update(record.id, phase="sending", sent=stamp(site.clock.now()), environment=how.words)
-    try:
-        node_launch.start(run_dir)
-    except node_launch.LaunchError as error:
-        raise SubmissionError(str(error)) from None
-    crash.point("put-sent")
-    site.store.update(record.id, phase="acknowledged")
+    return how
 
 
-def describe(record: Record, source: JobFile, environment: Object, limits: Object) -> Object:
-    """Build the supervisor's `job.json`. Raises `SpecError` for an input that only a workspace can reach."""
-    inputs: Object = {name: {"value": value} for name, value in source.literals.items()}
-    inputs |= {name: {"path": str(path.absolute())} for name, path in _data(source).items()}
+def _write(run_dir: Path, submission: Submission, gathered: Gathered, document: Object) -> None:
+    """Fill the run's folder. Raises: OSError."""
+    if submission.snapshot is not None:
+        snapshot.copy(submission.snapshot, layout.workdir(run_dir))
+    else:
+        layout.private_dir(layout.workdir(run_dir))
+    local_data.copy_inputs(gathered, run_dir)
+    restored = submission.options.restore
+    if restored is not None:
+        local_data.restore(restored, layout.outputs_dir(run_dir))
+    crash.point("snapshot")
+    layout.create(run_dir, document)
+
+
+def describe(record: Record, source: JobFile, how: Place, inputs: Object) -> Object:
+    """Build the supervisor's `job.json`."""
     limit = source.job.limits.timeout
     return {
         "run_id": record.id,
@@ -145,25 +128,15 @@ def describe(record: Record, source: JobFile, environment: Object, limits: Objec
         "command": source.job.command,
         "code": layout.CODE,
         "inputs": inputs,
-        "outputs": {name: {"path": f"{NAMED}/{name}"} for name in source.job.outputs},
+        "outputs": local_data.outputs_of(source),
         "environment_variables": dict(source.job.environment_variables),
-        "environment": environment,
-        "limits": limits,
+        "environment": how.environment,
+        "limits": how.limits,
+        "distribution": distribution.describe(distribution.layout(source.job, 1)),
         "timeout_s": limit.total_seconds() if limit else None,
         "tags": dict(source.job.tags),
         "created": record.created,
     }
-
-
-def _data(source: JobFile) -> dict[str, Path]:
-    found = dict[str, "Path"]()
-    for name, given in source.data.items():
-        path = source.local(name, given)
-        if path is None:
-            message = "is in the cloud, and this machine reads local inputs only. Give a local path, or another target."
-            raise source.wrong(("inputs", name, "path"), message, given=given.path, rule="input-local")
-        found[name] = path
-    return found
 
 
 def look(site: Site, record: Record) -> Look:
@@ -190,7 +163,7 @@ def look(site: Site, record: Record) -> Look:
         duration_s=duration,
         exit_code=status.exit_code,
         phase=record.phase if status.state == statuses.NOT_STARTED else "acknowledged",
-        logs={name: name for name in LOGS if (run_dir / name).is_file()},
+        logs={name: name for name in layout.logs(run_dir)},
     )
 
 
@@ -240,18 +213,16 @@ def cancel(site: Site, record: Record) -> None:
 
 
 def files(site: Site, record: Record) -> list[RunFile]:
-    """List outputs, named outputs and logs."""
+    """List outputs, named outputs and logs, also those that a run is still writing."""
     run_dir = site.store.attempt_folder(record)
     if not run_dir.is_dir():
         raise NotFoundError(f"{record.id} left no files: it never started")
     found = list[RunFile]()
     for name in layout.COLLECTED:
         found += _below(layout.workdir(run_dir) / name, name)
-    found += _below(run_dir / NAMED, NAMED_OUTPUTS)
-    for log in LOGS:
-        path = run_dir / log
-        if path.is_file():
-            found.append(_file(log, path))
+    found += _below(run_dir / local_data.NAMED, NAMED_OUTPUTS)
+    for log in layout.logs(run_dir):
+        found += _file(log, run_dir / log)
     return found
 
 
@@ -261,13 +232,16 @@ def place(site: Site, record: Record, name: str) -> Path:
     first, _, rest = name.partition("/")
     if first in layout.COLLECTED:
         return layout.workdir(run_dir) / name
-    return run_dir / NAMED / rest if first == NAMED_OUTPUTS else run_dir / name
+    return run_dir / local_data.NAMED / rest if first == NAMED_OUTPUTS else run_dir / name
 
 
 def _below(folder: Path, prefix: str) -> Iterator[RunFile]:
     for name, path in paths.files_below(folder):
-        yield _file(f"{prefix}/{name}", path)
+        yield from _file(f"{prefix}/{name}", path)
 
 
-def _file(name: str, path: Path) -> RunFile:
-    return RunFile(name, path.stat().st_size, partial(paths.chunks, path))
+def _file(name: str, path: Path) -> Iterator[RunFile]:
+    """Yield a file, unless a run that goes on has just taken it away."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        yield RunFile(name, found.st_size, partial(paths.chunks, path), f"{found.st_mtime_ns}-{found.st_size}")

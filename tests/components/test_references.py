@@ -82,6 +82,7 @@ def test_a_cluster_uses_the_workspace_the_subnet_and_the_identity_of_another_sta
         "location": "westeurope",
         "storage_account": "",
         "fixed": {},
+        "serverless": False,
     }
     assert outputs.targets["cpu"].workspace == "ours"
     assert (outputs.subnets, outputs.identities) == ({}, {})

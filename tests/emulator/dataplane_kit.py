@@ -26,7 +26,7 @@ WS = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/ws"
 ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/acct"
 GUID = "11111111-2222-3333-4444-555555555555"
 START = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
-CPU, SPOT = f"{WS}/computes/cpu", f"{WS}/computes/spot"
+CPU, SPOT, INSTANCE = f"{WS}/computes/cpu", f"{WS}/computes/spot", f"{WS}/computes/anna-ci"
 ENVIRONMENT = f"{WS}/environments/bare/versions/1"
 
 

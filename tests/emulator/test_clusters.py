@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from emulator import accounts, blobstore, jobrecords, materialise, ml, nodeproc, uris
+from emulator import accounts, blobstore, jobrecords, ml, nodeproc
 from emulator.clusters import Clusters
 from emulator.scheduler import Allocate, Assign, Node, Pool, Ready, Release, Waiting, next_change, plan
 from node import layout, processes
-from tests.emulator.dataplane_kit import CPU, SPOT, START, WS, Caller, cloud, command_job, compute, with_environment
+from tests.emulator.dataplane_kit import CPU, SPOT, START, WS, command_job, compute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import pytest
 
-    from emulator.cloud import Cloud
-    from emulator.jobrecords import Record
-    from emulator.materialise import Plan
     from emulator.routing import Json
     from emulator.scheduler import NodeState
+    from tests.emulator.site_kit import Site
 
 POOL = Pool("c", min_nodes=0, max_nodes=2, idle_before=timedelta(minutes=2), prepare=timedelta(0))
-DEADLINE_S = 40.0
 
 
 def node(name: str, state: NodeState = "idle", ago: float = 0) -> Node:
@@ -112,73 +105,14 @@ def test_a_node_process_ends_when_its_folder_is_gone_or_its_emulator_is(
     assert held is not None
     assert nodeproc.busy(str(tmp_path))
     os.close(held)
+    elsewhere = layout.private_dir(tmp_path / "other") / layout.LOCK
+    (run / nodeproc.HOLDERS).write_text(f"{run / layout.LOCK}\n{elsewhere}\n")
+    assert not nodeproc.busy(str(tmp_path))
+    held = processes.acquire(elsewhere)
+    assert held is not None
+    assert nodeproc.busy(str(tmp_path))
+    os.close(held)
     nodeproc.main(str(tmp_path))
-
-
-class Site:
-    """Clusters with real processes; environments are this interpreter."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.cloud: Cloud = cloud(home)
-        self.call = Caller(self.cloud)
-        self.clusters = Clusters(self.cloud)
-        self.cloud.clusters = self.clusters
-        self.clusters.start()
-
-    def submit(self, name: str, command: str, **more: Json) -> None:
-        self.call.ok("PUT", f"{WS}/jobs/{name}", command_job(command, **more), 201)
-
-    def record(self, name: str) -> Record:
-        found = jobrecords.get(self.cloud, f"{WS}/jobs/{name}")
-        assert found is not None
-        return found
-
-    def wait(self, until: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not until():
-            assert time.monotonic() < deadline, [self.record(name) for name in self.names()]
-            time.sleep(0.02)
-
-    def names(self) -> list[str]:
-        return [str(document["name"]) for document in self.cloud.state.children(f"{WS}/jobs")]
-
-    def ended(self, name: str) -> Record:
-        self.wait(lambda: self.record(name).terminal)
-        return self.record(name)
-
-    def running(self, name: str) -> Record:
-        self.wait(lambda: self.record(name).status == "Running")
-        return self.record(name)
-
-    def blob(self, name: str) -> bytes:
-        workspace = ml.by_id(self.cloud, WS)
-        assert workspace is not None
-        found = blobstore.get(self.cloud, uris.datastore(self.cloud, workspace, uris.ARTIFACTS), name)
-        assert found is not None, name
-        return found.path.read_bytes()
-
-    def idle_for(self, seconds: int) -> None:
-        self.cloud.state.put(CPU, compute(CPU, most=2, idle=f"PT{seconds}S"))
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    described = materialise.environment_plan
-
-    def bare(plan: Plan, place: Path) -> dict[str, Json]:
-        return {**described(plan, place), "interpreter": sys.executable}
-
-    monkeypatch.setattr(materialise, "environment_plan", bare)
-    made = Site(tmp_path)
-    with_environment(made.call)
-    try:
-        yield made
-    finally:
-        for id_ in (CPU, SPOT):
-            made.clusters.compute_deleted(id_)
-        made.clusters.stop()
-        made.cloud.state.close()
 
 
 def test_a_job_runs_on_a_node_that_comes_for_it_and_goes_after_it(site: Site) -> None:

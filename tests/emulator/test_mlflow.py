@@ -79,7 +79,7 @@ def test_what_a_job_logged_is_kept_once_when_it_is_collected_twice(call: Caller,
     record = jobrecords.get(call.cloud, JOB)
     assert record is not None
     for _ in range(2):
-        runstore.collected(call.cloud, record, tmp_path / "run")
+        runstore.collected(call.cloud, record)
     runs.end_now(call.cloud, record, "Completed", "")
     info, data = run_of(call.ok("GET", f"{API}/runs/get?run_id=one"))
     assert (info["status"], values(data, "metrics"), values(data, "params")) == (
@@ -117,6 +117,25 @@ def test_another_client_makes_logs_and_ends_a_run(call: Caller) -> None:
     found = call.ok("POST", f"{API}/runs/search", body)["runs"]
     assert isinstance(found, list)
     assert len(found) == 1
+
+
+def test_a_run_that_is_no_job_is_found_by_a_quoted_tag(call: Caller) -> None:
+    id_ = call.ok("POST", f"{API}/experiments/create", {"name": "machines"})["experiment_id"]
+    for name in ("a and b", "c"):
+        tags: Json = [{"key": "trainyard.run", "value": name}, {"key": "trainyard.host", "value": "vm1"}]
+        call.ok("POST", f"{API}/runs/create", {"experiment_id": id_, "run_name": name, "tags": tags})
+
+    def names(text: str) -> list[str]:
+        found = call.ok("POST", f"{API}/runs/search", {"experiment_ids": [id_], "filter": text})["runs"]
+        assert isinstance(found, list)
+        return [str(run_of({"run": run})[0]["run_name"]) for run in found]
+
+    assert names("tags.\"trainyard.run\" = 'a and b'") == ["a and b"]
+    assert names("tags.`trainyard.run` = 'c' AND tags.trainyard.host = \"vm1\"") == ["c"]
+    assert names("tags.trainyard.run != 'c' and run_name = 'a and b'") == ["a and b"]
+    assert names("tags.other != 'c'") == []
+    [run] = [name for name in names("attributes.status = 'RUNNING'") if name == "c"]
+    assert run == "c"
 
 
 def test_a_parameter_does_not_change(call: Caller) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import submitters
+from emulator import launch
+from runtime import hosts, outputs, submitters
+from runtime.site import open_site
 from runtime.submit import submit
+from specs.compute import ComputeInstanceTarget
+from tests.runtime import kit
+from tests.ssh import kit as ssh
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runtime.project import Project
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 
 TARGETS = ("local", "cpu-cluster", "notebook", "gpu-box")
 PATIENCE_S = 240.0
+INSTANCE = f"{kit.WORKSPACE}/computes/notebook"
 
 
 @dataclass
@@ -70,3 +79,43 @@ class Line:
             for file in found
             if not file.name.startswith(("user_logs/", "azureml-logs/"))
         }
+
+
+@contextmanager
+def opened(base: Path) -> Iterator[Line]:
+    """Make all four in a folder, with a cache of their own. Without sshd `gpu-box` is left out; in CI that is a failure.
+
+    Until the end HOME is the folder's, and the variables of this process lead nowhere else.
+    """
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TRAINYARD_CACHE", str(base / "cache"))
+    for name in ("ARM_SUBSCRIPTION_ID", "TRAINYARD_EMULATOR", "TRAINYARD_CRASH_AT", "SSH_AUTH_SOCK"):
+        patch.delenv(name, raising=False)
+    project = kit.a_project(base / "project")
+    launch.ensure(project.emulator_home)
+    site = open_site(project)
+    plane = site.cloud("emulator")
+    kit.make_workspace(plane)
+    properties = {"computeType": "ComputeInstance", "properties": {"vmSize": "Standard_D2_v2"}}
+    plane.put(INSTANCE, {"location": "westeurope", "properties": properties}, "2025-12-01")
+    known = kit.some_outputs()
+    instance = ComputeInstanceTarget(name="notebook", id=INSTANCE, workspace="research", vm_size="Standard_D2_v2")
+    known = known.model_copy(update={"targets": {**known.targets, "notebook": instance}})
+    machine = None
+    if ssh.SSHD is not None:
+        patch.setenv("HOME", str(base / "user"))
+        machine = ssh.Machine(base / "machine")
+        machine.let_in(ssh.key_pair(base / "user/.ssh/id_ed25519"))
+        machine.start()
+        known = known.model_copy(update={"targets": {**ssh.outputs_of(machine).targets, **known.targets}})
+    elif os.environ.get("CI"):
+        pytest.fail("sshd is not installed (Debian: openssh-server), so no run on a machine can be tried")
+    outputs.save(project, known)
+    try:
+        yield Line(project, site, known, machine)
+    finally:
+        hosts.close(site)
+        if machine is not None:
+            machine.clean()
+        launch.stop(project.emulator_home)
+        patch.undo()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.conda import Plan, substitute, translate
+from node.conda import Plan, shown, substitute, translate
 
 if TYPE_CHECKING:
     from node.layout import Json
@@ -68,9 +68,9 @@ def test_a_whole_file() -> None:
             "x[y]=1.2: conda's way to say x[y]==1.2.*",
         ],
         refused=[
-            "openmpi: not a Python package, and pip can't install it",
+            "openmpi: not a Python package for pip",
             "a=1|2: a version constraint that pip doesn't know",
-            "-r more.txt: names a file, which a built environment doesn't have",
+            "-r more.txt: names a file, and only the text of a conda file is taken, here as by Azure ML",
         ],
     )
 
@@ -78,6 +78,49 @@ def test_a_whole_file() -> None:
 def test_an_open_python_version_is_the_machines() -> None:
     plan = translate({"dependencies": ["python>=3.8"]})
     assert (plan.python, plan.notes) == (None, ["python>=3.8: the machine's own Python is taken"])
+    assert plan.pythons == ("3.15", "3.14", "3.13", "3.12", "3.11", "3.10", "3.9", "3.8")
+
+
+@pytest.mark.parametrize(
+    ("spec", "fits"),
+    [
+        ("python>=3.8,<3.10", ("3.9", "3.8")),
+        ("python >3.13", ("3.15", "3.14")),
+        ("python<=3.8.20", ("3.8", "3.7")),
+        ("python<3.9,!=3.7", ("3.8",)),
+        ("python>=3.9|<3", ()),
+        ("python", ()),
+        ("python=3.9", ()),
+    ],
+)
+def test_a_range_of_pythons_is_the_versions_in_it(spec: str, fits: tuple[str, ...]) -> None:
+    assert translate({"dependencies": [spec]}).pythons == fits
+
+
+PRIVATE = "https://conda.example.org/t/to-ken/team"
+
+
+def test_a_private_channel_is_refused_where_packages_come_from_it() -> None:
+    document: dict[str, Json] = {"channels": ["conda-forge", PRIVATE], "dependencies": ["python=3.11", "own-package"]}
+    assert translate(document).refused == [
+        "https://conda.example.org/t/***/team: a private channel, which only conda can ask for packages"
+    ]
+    assert translate({**document, "dependencies": ["python=3.11", {"pip": ["six"]}]}).refused == []
+    public: list[Json] = ["https://conda.anaconda.org/conda-forge", "https://repo.anaconda.com/pkgs/main", "nvidia"]
+    assert translate({**document, "channels": public}).refused == []
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("--extra-index-url https://me:se-cret@example.org/simple", "--extra-index-url https://***@example.org/simple"),
+        ("git+https://to-ken@example.org/a/b.git@v1", "git+https://***@example.org/a/b.git@v1"),
+        ("https://anaconda.example/t/to-ken/main", "https://anaconda.example/t/***/main"),
+        ("six==1.16 ; python_version < '3.9'", "six==1.16 ; python_version < '3.9'"),
+    ],
+)
+def test_credentials_in_addresses_are_not_shown(text: str, without: str) -> None:
+    assert shown(text) == without
 
 
 def test_a_document_that_is_no_conda_file_is_refused() -> None:

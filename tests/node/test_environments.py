@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import os
 import subprocess
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node import environments, launch, layout
+from node import environments, installers, launch, layout
 from node import status as statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from node.layout import Json
     from tests.node.conftest import Runs
 
 HERE = "{}.{}".format(*sys.version_info[:2])
@@ -73,11 +75,14 @@ def test_a_failed_build_fails_the_run_with_the_installers_words(runs: Runs, tmp_
 
 
 def test_a_job_runs_in_the_environment_that_was_built(runs: Runs, tmp_path: Path) -> None:
-    run_dir = runs.start("python -c 'import sys; print(sys.prefix)'", environment={"cache": str(tmp_path / "cache")})
+    ask = "python -c 'import sys; print(sys.prefix); print(sys.path[-1])'"
+    run_dir = runs.start(ask, environment={"cache": str(tmp_path / "cache")})
     status = runs.end(run_dir)
     assert status.environment is not None
     assert status.environment.cached is False
-    assert runs.log(run_dir).decode().strip() == str(tmp_path / "cache" / status.environment.id)
+    own, kept = runs.log(run_dir).decode().splitlines()
+    assert own == str(run_dir / "python")
+    assert kept.startswith(str(tmp_path / "cache" / status.environment.id))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,108 @@ def test_a_requirement_with_a_line_break_is_refused(tmp_path: Path) -> None:
         ensure(tmp_path / "cache", ["six\n-r /etc/passwd"])
 
 
+CONDA = """#!/bin/sh
+echo "$(basename "$0") $*" >> {calls}
+echo "Solving environment"
+while [ -n "$1" ]; do case "$1" in -p) prefix=$2;; -f) file=$2;; esac; shift; done
+if grep -q no-such "$file"; then
+  printf 'PackagesNotFoundError: The following packages are not available:\\n\\n  - no-such\\n'; exit 1
+fi
+mkdir -p "$prefix/bin" "$prefix/conda-meta" && ln -s {python} "$prefix/bin/python"
+"""
+
+
+def a_conda(folder: Path, name: str = "conda") -> Path:
+    """Write a stand-in for conda that notes how it was called."""
+    folder.mkdir(exist_ok=True)
+    command = folder / name
+    command.write_text(CONDA.format(calls=folder / "calls", python=sys.executable))
+    command.chmod(0o755)
+    return command
+
+
+def test_a_conda_file_is_built_by_the_machines_conda_as_it_is_and_once(runs: Runs, tmp_path: Path) -> None:
+    conda, text = a_conda(tmp_path / "bin"), "dependencies:\n- r-base\n- python=3.8\n"
+    with (tmp_path / "log").open("wb") as log:
+        first = environments.ensure_conda(text, tmp_path / "cache", log, conda=str(conda))
+        second = environments.ensure_conda(text, tmp_path / "cache", log, conda=str(conda))
+    folder = tmp_path / "cache" / first.id
+    assert (first.cached, second.cached, first.interpreter) == (False, True, folder / "env/bin/python")
+    assert (tmp_path / "bin/calls").read_text() == f"conda env create -p {folder}/env -f {folder}/conda.yml\n"
+    assert (folder / "conda.yml").read_text() == text
+    assert (tmp_path / "log").read_text().splitlines()[:2] == [
+        f"environment {first.id}: conda file, by {conda}",
+        "Solving environment",
+    ]
+
+
+@pytest.mark.processes
+def test_a_job_runs_in_its_conda_environment(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{a_conda(tmp_path / 'bin').parent}{os.pathsep}{os.environ['PATH']}")
+    run_dir = runs.start(
+        "command -v python; echo $CONDA_PREFIX; echo $PYTHONUSERBASE",
+        environment={"cache": str(tmp_path / "cache"), "conda": "dependencies:\n- gdal\n"},
+    )
+    status = runs.end(run_dir)
+    assert status.environment is not None
+    prefix = tmp_path / "cache" / status.environment.id / "env"
+    assert runs.log(run_dir).decode().splitlines() == [f"{prefix}/bin/python", str(prefix), f"{run_dir}/python"]
+
+
+@pytest.mark.processes
+def test_what_conda_cannot_find_is_the_runs_reason(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{a_conda(tmp_path / 'bin').parent}{os.pathsep}{os.environ['PATH']}")
+    plan: dict[str, Json] = {"cache": str(tmp_path / "cache"), "conda": "dependencies:\n- no-such\n"}
+    run_dir = runs.start("true", environment=plan)
+    assert runs.end(run_dir).reason == (
+        "the environment could not be built (conda failed): "
+        "PackagesNotFoundError: The following packages are not available: - no-such"
+    )
+    assert "Solving environment" in (run_dir / layout.BUILD_LOG).read_text()
+
+
+def test_a_machine_without_conda_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "find_conda", lambda: None)
+    with (tmp_path / "log").open("wb") as log, pytest.raises(environments.EnvironmentRefused) as caught:
+        environments.ensure_conda("x", tmp_path / "cache", log)
+    assert str(caught.value) == ("the environment is a conda file, and this machine has no conda, mamba or micromamba")
+
+
+def test_the_faster_conda_is_taken_and_one_that_is_activated_is_found(tmp_path: Path) -> None:
+    elsewhere = a_conda(tmp_path / "opt")
+    assert environments.find_conda({"PATH": str(tmp_path / "bin")}) is None
+    assert environments.find_conda({"PATH": str(tmp_path / "bin"), "CONDA_EXE": str(elsewhere)}) == str(elsewhere)
+    for name in ("conda", "micromamba", "mamba"):
+        found = a_conda(tmp_path / "bin", name)
+        assert environments.find_conda({"PATH": str(tmp_path / "bin")}) == str(found)
+
+
+FULL = "#!/bin/sh\necho 'error: failed to write to file: No space left on device (os error 28)'; exit 2\n"
+
+
+def test_a_full_disk_says_so_and_how_to_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uv").write_text(FULL)
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setattr(environments, "find_uv", lambda: str(tmp_path / "uv"))
+    with pytest.raises(environments.EnvironmentRefused) as caught:
+        ensure(tmp_path / "cache", [])
+    (lock,) = (tmp_path / "cache").iterdir()
+    assert str(caught.value) == (
+        f"the environment could not be built: the disk of {lock.with_suffix('')} is full. "
+        "Make room: invoke environments.prune"
+    )
+
+
+def test_a_disk_that_is_full_for_us_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(layout, "write_bytes", refuse)
+    with pytest.raises(environments.EnvironmentRefused, match=r"is full\. Make room: invoke environments\.prune"):
+        ensure(tmp_path / "cache", [])
+    assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
 def test_the_id_tells_contents_apart_and_ignores_order() -> None:
     assert environments.content_id("3.11.7", ["a", "b"]) == environments.content_id("3.11.7", ["b", "a"])
     assert (
@@ -119,13 +226,13 @@ def test_pips_settings_are_said_in_uvs_words(tmp_path: Path) -> None:
         "PIP_FIND_LINKS": "/a /b",
         "PYTHONPATH": "/elsewhere",
     }
-    settings = environments.installer_environment(given)
+    settings = installers.installer_environment(given)
     assert {key: value for key, value in settings.items() if key in ("UV_DEFAULT_INDEX", "UV_FIND_LINKS")} == {
         "UV_DEFAULT_INDEX": "https://mirror.example/simple",
         "UV_FIND_LINKS": "/a,/b",
     }
     assert "PYTHONPATH" not in settings
-    own = environments.installer_environment({**given, "UV_DEFAULT_INDEX": "https://own.example/simple"})
+    own = installers.installer_environment({**given, "UV_DEFAULT_INDEX": "https://own.example/simple"})
     assert own["UV_DEFAULT_INDEX"] == "https://own.example/simple"
     assert "UV_FIND_LINKS" not in own
 
@@ -147,13 +254,20 @@ def test_pips_settings_are_said_in_uvs_words(tmp_path: Path) -> None:
             "Looking in links: x\nERROR: Could not find a version (from versions: none)\nERROR: No matching one\n",
             "Could not find a version (from versions: none): No matching one",
         ),
+        (
+            "Solving environment: failed\n\nPackagesNotFoundError: The following packages are not available:\n\n"
+            "  - no-such\n\nCurrent channels:\n\n  - conda-forge\n",
+            "PackagesNotFoundError: The following packages are not available: - no-such",
+        ),
+        ("error    libmamba Could not solve for environment specs\n", "libmamba Could not solve for environment specs"),
+        ("#7 0.41 error: no conda\nERROR: failed to solve\n", "no conda: failed to solve"),
         ("one\ntwo\n", "two"),
         ("", ""),
         ("error: " + "x" * 1000, "x" * 399 + "…"),
     ],
 )
 def test_an_installers_error_is_told_in_one_line(output: str, words: str) -> None:
-    assert environments.gist(output) == words
+    assert installers.gist(output) == words
 
 
 class _Locked(http.server.BaseHTTPRequestHandler):
@@ -187,8 +301,8 @@ def test_a_build_leaves_nothing_in_the_home_but_caches(tmp_path: Path, monkeypat
 
 def test_credentials_that_uv_was_given_stay_in_use(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
-    assert environments.credentials(home, tmp_path / "c") == {"UV_CREDENTIALS_DIR": str(tmp_path / "c/credentials")}
+    assert installers.credentials(home, tmp_path / "c") == {"UV_CREDENTIALS_DIR": str(tmp_path / "c/credentials")}
     (tmp_path / ".local/share/uv/credentials").mkdir(parents=True)
-    assert environments.credentials(home, tmp_path / "c") == {}
+    assert installers.credentials(home, tmp_path / "c") == {}
     elsewhere = {**home, "XDG_DATA_HOME": str(tmp_path / "data")}
-    assert environments.credentials(elsewhere, tmp_path / "c") != {}
+    assert installers.credentials(elsewhere, tmp_path / "c") != {}

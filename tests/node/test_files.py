@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node import control, job, layout, processes, reading
+from node import control, delivery, job, layout, processes, reading
 from node import status as statuses
 from node.status import JobProcess, Status, Supervisor
 
@@ -66,9 +66,11 @@ def test_a_status_survives_its_file(tmp_path: Path) -> None:
         1.5,
         statuses.BuiltEnvironment("id", "/python", True, 2.0),
         "mark",
+        (JobProcess(5, 5, 6), JobProcess(7, 7, 8)),
     )
     statuses.write(tmp_path, status)
     assert statuses.read(tmp_path) == status
+    assert [leader.pid for leader in status.leaders] == [3, 5, 7]
 
 
 def test_a_terminal_status_never_changes(tmp_path: Path) -> None:
@@ -166,3 +168,32 @@ def test_a_cancel_is_kept_although_the_status_is_damaged(tmp_path: Path) -> None
     (tmp_path / layout.STATUS).write_text("{")
     assert control.cancel(tmp_path, "enough") is True
     assert control.cancel_reason(tmp_path) == "enough"
+
+
+def test_an_output_says_whether_it_is_a_file_and_where_else_it_goes(tmp_path: Path) -> None:
+    plain = {"run_id": "r", "command": "true"}
+    outputs: dict[str, Json] = {
+        "model": {"path": "named/model", "deliver": "/data/model"},
+        "report": {"path": "named/report/r.txt", "file": True},
+    }
+    found = job.parse({**plain, "outputs": outputs}, tmp_path)
+    assert found.outputs == {"model": str(tmp_path / "named/model"), "report": str(tmp_path / "named/report/r.txt")}
+    assert (found.files, found.deliveries) == ({"report"}, {"model": "/data/model"})
+    with pytest.raises(ValueError, match=r"outputs\.model\.deliver must be an absolute path"):
+        job.parse({**plain, "outputs": {"model": {"path": "x", "deliver": "data"}}}, tmp_path)
+
+
+def test_a_delivery_replaces_files_of_the_same_name_and_may_be_repeated(tmp_path: Path) -> None:
+    source, place = tmp_path / "named", tmp_path / "place"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "a").write_text("new")
+    (source / "link").symlink_to(source / "deep" / "a")
+    (place / "deep").mkdir(parents=True)
+    (place / "deep" / "a").write_text("old, and longer")
+    (place / "kept").write_text("kept")
+    outputs: dict[str, Json] = {"x": {"path": "named", "deliver": str(place)}}
+    wanted = job.parse({"run_id": "r", "command": "true", "outputs": outputs}, tmp_path)
+    for _ in range(2):
+        delivery.deliver(wanted)
+        found = {path.relative_to(place).as_posix(): path.read_text() for path in place.rglob("*") if path.is_file()}
+        assert found == {"deep/a": "new", "kept": "kept"}

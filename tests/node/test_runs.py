@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -185,6 +186,39 @@ def test_a_job_file_that_makes_no_sense_fails_with_the_field(runs: Runs) -> None
     assert missing.reason == "the command names ${{inputs.y}}, which the job does not give; it gives: inputs.x"
     absent = runs.end(runs.start("true", environment={"interpreter": "/nowhere/python"}))
     assert absent.reason == "the environment's interpreter /nowhere/python is missing or not executable"
+
+
+def test_a_supervisor_on_standby_that_is_not_told_to_begin_goes_away(runs: Runs) -> None:
+    run_dir = runs.create("echo never")
+    with launch.stand_by(run_dir) as standby:
+        pid = standby.pid
+        assert processes.identity(pid) is not None
+    assert processes.identity(pid) is None
+    assert (statuses.read(run_dir), runs.log(run_dir)) == (None, b"")
+
+
+def test_a_supervisor_on_standby_goes_away_with_a_launcher_that_is_killed(runs: Runs) -> None:
+    run_dir = runs.create("echo never")
+    code = (
+        "import os, sys; from pathlib import Path; from node import launch; "
+        "print(launch.stand_by(Path(sys.argv[1])).pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run_dir)], cwd=launch.package_root(), capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    runs.until(lambda: processes.identity(int(done.stdout)) is None or None)
+    assert (statuses.read(run_dir), (run_dir / layout.SUPERVISOR_LOG).read_text()) == (None, "")
+    launch.start(run_dir)
+    assert runs.end(run_dir).state == statuses.COMPLETED
+
+
+def test_a_supervisor_that_can_not_start_says_why(runs: Runs) -> None:
+    run_dir = runs.create("true")
+    with pytest.raises(launch.LaunchError, match=r"run0 did not start: .*No such file"):
+        launch.start(run_dir, "/nowhere/python")
+    with pytest.raises(launch.LaunchError, match=r"run0 did not start \(exit code 1\): no message"):
+        launch.start(run_dir, "/bin/false")
 
 
 def test_a_folder_without_a_job_is_refused(tmp_path: Path) -> None:

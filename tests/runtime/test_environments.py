@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from node.environments import EnvironmentRefused
-from runtime import environments
+from runtime import conda_files, environments
 from runtime.environments import Reference
 from runtime.errors import SpecError
 from specs.job import load_job
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.environments import Resolution
 
 IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04"
+HERE = "{}.{}".format(*sys.version_info[:2])
 CONDA = """\
 name: digits
 dependencies:
@@ -43,17 +45,17 @@ def refusal(folder: Path, environment: str, conda: str | None = CONDA) -> str:
 
 @pytest.fixture
 def _every_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environments, "find_python", lambda version: ("python", version or "3.11"))
+    monkeypatch.setattr(conda_files, "find_python", lambda version: ("python", version or "3.11"))
 
 
 @pytest.fixture
 def _no_other_python(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(version: str | None) -> tuple[str, str]:
-        if version:
-            raise EnvironmentRefused(version)
-        return "python", "3.11"
+        if version and not version.startswith(HERE):
+            raise EnvironmentRefused(f"this machine has no Python {version}")
+        return "python", HERE
 
-    monkeypatch.setattr(environments, "find_python", refuse)
+    monkeypatch.setattr(conda_files, "find_python", refuse)
 
 
 def test_an_image_with_a_conda_file_is_translated(tmp_path: Path) -> None:
@@ -82,15 +84,99 @@ def test_a_missing_conda_file_is_refused_at_its_line(tmp_path: Path) -> None:
     )
 
 
+ELSEWHERE = (
+    "and no conda is at hand, nor Docker with an image to build it in. Remove it, install one of them, "
+    "or use a target that pulls images.   [rule conda-package]"
+)
+
+
 def test_what_pip_cannot_give_is_refused_at_its_line_in_the_conda_file(tmp_path: Path) -> None:
-    conda = "dependencies:\n  - openmpi\n  - pip:\n      - numpy\n      - -r other.txt\n"
+    conda = "dependencies:\n  - openmpi\n  - pip:\n      - numpy\n      - -r other.txt\n  - a=1|2\n"
     assert refusal(tmp_path, "{image: x/y, conda_file: conda.yml}", conda) == (
         'jobs/conda.yml:2:5: dependencies.0 = "openmpi"\n'
-        "  not a Python package, and pip can't install it. Remove it, or use a target that pulls images."
-        "   [rule conda-package]\n"
+        f"  not a Python package for pip, {ELSEWHERE}\n"
         'jobs/conda.yml:5:9: dependencies.1.pip.1 = "-r other.txt"\n'
-        "  names a file, which a built environment doesn't have. Remove it, or use a target that pulls images."
-        "   [rule conda-package]"
+        "  names a file, and only the text of a conda file is taken, here as by Azure ML. Write its lines out."
+        "   [rule conda-package]\n"
+        'jobs/conda.yml:6:5: dependencies.2 = "a=1|2"\n'
+        f"  a version constraint that pip doesn't know, {ELSEWHERE}"
+    )
+
+
+@pytest.mark.parametrize("package", ["r-base", "gdal=3.6", "conda-forge::ffmpeg", "cuda-nvcc"])
+def test_a_package_that_only_conda_has_is_one_clear_sentence(tmp_path: Path, package: str) -> None:
+    conda = f"dependencies:\n  - python=3.11\n  - {package}\n"
+    assert refusal(tmp_path, "{image: x/y, conda_file: conda.yml}", conda) == (
+        f'jobs/conda.yml:3:5: dependencies.1 = "{package}"\n  not a Python package for pip, {ELSEWHERE}'
+    )
+
+
+@pytest.mark.usefixtures("_no_other_python")
+def test_a_python_that_is_not_to_be_had_is_refused_at_its_line(tmp_path: Path) -> None:
+    conda = "dependencies:\n  - pip\n  - python=3.8\n  - pip: [six]\n"
+    assert refusal(tmp_path, "{image: x/y, conda_file: conda.yml}", conda) == (
+        'jobs/conda.yml:3:5: dependencies.1 = "python=3.8"\n'
+        "  this machine has no Python 3.8, or install conda, which brings its own.   [rule conda-python]"
+    )
+
+
+@pytest.mark.processes
+def test_the_sentence_about_a_python_that_is_not_to_be_had_says_what_there_is(tmp_path: Path) -> None:
+    conda = "dependencies: [python=2.7]\n"
+    assert refusal(tmp_path, "{image: x/y, conda_file: conda.yml}", conda) == (
+        'jobs/conda.yml:1:16: dependencies.0 = "python=2.7"\n'
+        f"  this machine has no Python 2.7, which the environment asks for (it has {HERE}): install python2.7, "
+        f"or ask for python={HERE} in the conda file, or install conda, which brings its own.   [rule conda-python]"
+    )
+
+
+@pytest.mark.usefixtures("_no_other_python")
+def test_a_range_without_any_python_of_this_machine_is_refused(tmp_path: Path) -> None:
+    conda = "dependencies: ['python>=3.7,<3.9']\n"
+    assert refusal(tmp_path, "{image: x/y, conda_file: conda.yml}", conda) == (
+        'jobs/conda.yml:1:16: dependencies.0 = "python>=3.7,<3.9"\n'
+        f"  this machine has no Python in that range (it has {HERE}): install one, or conda, which brings its own."
+        "   [rule conda-python]"
+    )
+
+
+@pytest.mark.usefixtures("_every_python")
+def test_a_range_takes_this_machines_python_or_the_newest_in_it(tmp_path: Path) -> None:
+    def found(conda: str) -> tuple[str | None, tuple[str, ...]]:
+        made = resolve(tmp_path, "{conda_file: conda.yml}", conda)
+        return made.python, made.notes
+
+    note = "python>=3.7: the machine's own Python is taken."
+    assert found("dependencies: ['python>=3.7']\n") == (None, (note,))
+    note = "python>=3.7,<3.9: Python 3.8 is taken."
+    assert found("dependencies: ['python>=3.7,<3.9']\n") == ("3.8", (note,))
+
+
+def test_what_wheels_bring_themselves_is_left_out_and_said(tmp_path: Path) -> None:
+    found = resolve(tmp_path, "{conda_file: conda.yml}", "dependencies: [cudatoolkit=11.3, numpy]\n")
+    assert (found.pip, found.notes) == (
+        ("numpy",),
+        ("cudatoolkit=11.3: left out; the wheels of pip bring their CUDA libraries.",),
+    )
+
+
+def test_a_private_channel_is_refused_without_its_token(tmp_path: Path) -> None:
+    conda = "channels:\n  - conda-forge\n  - https://conda.example.org/t/to-ken/team\ndependencies: [own-package]\n"
+    assert refusal(tmp_path, "{image: x/y, conda_file: conda.yml}", conda) == (
+        'jobs/conda.yml:3:5: channels.1 = "https://conda.example.org/t/***/team"\n'
+        f"  a private channel, which only conda can ask for packages, {ELSEWHERE}"
+    )
+
+
+def test_a_requirement_from_git_needs_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conda = "dependencies:\n  - pip:\n      - own @ git+https://to-ken@example.org/a/b.git@v1\n"
+    given = "{image: x/y, conda_file: conda.yml}"
+    assert resolve(tmp_path, given, conda).pip == ("own @ git+https://to-ken@example.org/a/b.git@v1",)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert refusal(tmp_path, given, conda) == (
+        'jobs/conda.yml:3:9: dependencies.0.pip.0 = "own @ git+https://***@example.org/a/b.git@v1"\n'
+        "  comes from a Git repository, and this machine has no git. Install git, or name a released version."
+        "   [rule conda-git]"
     )
 
 
@@ -125,11 +211,13 @@ def test_a_curated_environment_for_an_absent_python_gets_todays_versions(tmp_pat
 @pytest.mark.parametrize(
     ("image", "python"), [("python:3.11-slim", "3.11"), ("docker.io/library/python:3.12", "3.12"), (IMAGE, None)]
 )
+@pytest.mark.usefixtures("_every_python")
 def test_a_bare_image_is_substituted(tmp_path: Path, image: str, python: str | None) -> None:
     found = resolve(tmp_path, f'{{image: "{image}"}}')
     assert (found.python, found.image, found.conda_text, found.fidelity) == (python, image, None, "substituted")
 
 
+@pytest.mark.usefixtures("_no_other_python")
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
@@ -139,7 +227,12 @@ def test_a_bare_image_is_substituted(tmp_path: Path, image: str, python: str | N
             "x.io/a:1",
             'environment = "x.io/a:1"\n  not an environment. An image is written as environment: {image: x.io',
         ),
-        ("{build: {path: .}}", "environment.build\n  a Docker build context can't be built on this target."),
+        (
+            "{build: {path: ./docker}}",
+            "environment.build\n  a Docker build context can't be built on this target: no Docker engine answers",
+        ),
+        ('{image: "python:2.7"}', 'environment.image = "python:2.7"\n  this target pulls no images, and no stand-in'),
+        ('{image: "python:3.1"}', 'environment.image = "python:3.1"\n  this target pulls no images, and has no Python'),
         ("{name: x}", "environment\n  has neither image nor conda_file. Allowed: azureml:NAME,"),
         ("{image: x.io/a}", 'environment.image = "x.io/a"\n  this target pulls no images, and no stand-in'),
         ("{image: x.io/a, os_type: windows}", 'environment.os_type = "windows"\n  only linux'),

@@ -178,7 +178,7 @@ def test_outputs_can_be_read_from_a_workspace(site: Site, transport: kit.FakeTra
     ]
 
 
-def test_a_job_for_an_attached_machine_is_refused_and_leaves_no_trace(tmp_path: Path, site: Site) -> None:
+def test_a_job_for_a_machine_whose_key_is_not_pinned_is_refused_and_leaves_no_trace(tmp_path: Path, site: Site) -> None:
     machine = VirtualMachineTarget(
         name="gpu-box",
         id=f"{kit.WORKSPACE}/computes/gpu-box",
@@ -194,8 +194,8 @@ def test_a_job_for_an_attached_machine_is_refused_and_leaves_no_trace(tmp_path: 
     with pytest.raises(TargetError) as error:
         submit(kit.a_job(tmp_path / "digits"), "gpu-box", stack=stack, project=site.project, site=site)
     assert str(error.value) == (
-        "gpu-box is a VirtualMachine, and jobs can't be sent to one yet. Nothing was sent.\n"
-        "  To log in to it: invoke ssh gpu-box"
+        "the host key of gpu-box is not pinned, so nobody could tell whether it is that machine. "
+        "First: invoke host-key gpu-box"
     )
     assert site.store.all() == []
 

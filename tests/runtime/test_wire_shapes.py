@@ -11,8 +11,8 @@ from runtime import history, job_body
 from runtime.access import Access
 from runtime.errors import ConnectionLostError, RefusedError, SpecError
 from runtime.jobfile import open_job
-from runtime.site import Look
-from runtime.submitters import aml_compute, local
+from runtime.site import Look, Options
+from runtime.submitters import aml_compute
 from specs.base import EMULATOR_SUBSCRIPTION_ID
 from tests.runtime import kit
 
@@ -67,30 +67,17 @@ def test_inputs_outputs_limits_and_identity_are_written_as_azure_takes_them(tmp_
     )
 
 
-def test_what_this_machine_has_no_use_for_is_named(tmp_path: Path) -> None:
-    (tmp_path / "digits").mkdir()
-    (tmp_path / "digits" / "d.csv").write_text("")
-    job = kit.a_job(
-        tmp_path / "digits",
-        inputs={"d": {"type": "uri_file", "path": "d.csv", "mode": "download"}},
-        outputs={"o": {"path": "azureml://x"}, "p": None},
-        resources={"shm_size": "2g"},
-        command="true",
-    )
-    rest = " has no meaning on this machine and is ignored"
-    assert local.ignored(open_job(job)) == [
-        f"resources.shm_size{rest}",
-        f"inputs.d.mode{rest}",
-        f"outputs.o.path{rest}",
-    ]
-
-
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
         ({"conda_file": {"dependencies": []}}, "needs an image: the workspace installs the conda_file into one."),
         ({"image": "i", "conda_file": "nowhere.yml"}, "no such file."),
-        ({"build": {"path": "."}}, "a Docker build context can't be sent yet. Give image and conda_file."),
+        ({"build": {"path": "nowhere"}}, "no such folder."),
+        ({"build": {"path": "src"}}, "no such file in src."),
+        (
+            {"build": {"path": "src"}, "image": "i"},
+            "stands beside build, which makes the image. Delete one of the two.",
+        ),
     ],
 )
 def test_an_environment_that_a_cluster_can_not_take_is_refused_before_anything_is_sent(
@@ -99,7 +86,7 @@ def test_an_environment_that_a_cluster_can_not_take_is_refused_before_anything_i
     source = open_job(kit.a_job(tmp_path / "digits", environment=environment))
     cluster, project = kit.some_outputs().targets["cpu-cluster"], kit.a_project(tmp_path)
     with pytest.raises(SpecError) as error:
-        aml_compute.check(source, cluster, project)
+        aml_compute.check(source, cluster, project, Options())
     assert [problem.message for problem in error.value.problems] == [message]
 
 

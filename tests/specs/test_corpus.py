@@ -15,7 +15,7 @@ SUBJECTS = [read_subject(path) for path in FILES]
 CASES = [
     pytest.param(subject, case, id=f"{subject.name}: {case.title}") for subject in SUBJECTS for case in subject.cases
 ]
-OTHER_FILES = {"job.py", "endpoint.py"}
+OTHER_FILES = {"job.py", "job_parts.py", "job_running.py", "endpoint.py"}
 """Their rules are of job and deployment files."""
 ELSEWHERE = {
     "encoding": "a file of bytes: test_checks.py",

@@ -198,9 +198,13 @@ def _keys(_cloud: Cloud, _compute: Document) -> Document:
 
 def _settled(cloud: Cloud, compute: Document) -> None:
     instances.end(cloud, str(compute["id"]))
+    if cloud.clusters is not None:
+        cloud.clusters.compute_changed(str(compute["id"]))
 
 
 def _gone(cloud: Cloud, compute: Document) -> None:
+    if cloud.clusters is not None:
+        cloud.clusters.compute_deleted(str(compute["id"]))
     instances.gone(cloud, str(compute["id"]))
 
 

@@ -19,7 +19,7 @@ socket.getaddrinfo = lambda host, *rest, **more: _real(
     "127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more
 )
 
-from azure.ai.ml import MLClient, Output, command  # noqa: E402 - after the resolver
+from azure.ai.ml import MLClient, MpiDistribution, Output, PyTorchDistribution, command  # noqa: E402 - after the resolver
 from azure.ai.ml.entities import Environment, Model  # noqa: E402
 from azure.core.exceptions import ResourceNotFoundError  # noqa: E402
 from azure.identity import ClientSecretCredential  # noqa: E402
@@ -88,6 +88,48 @@ def jobs(client: MLClient, folder: Path) -> dict[str, object]:
     }
 
 
+def streamed(client: MLClient, name: str) -> list[str]:
+    """Stream a job to its end; return what its own log said."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        client.jobs.stream(name)
+    return [line.removeprefix("says ") for line in said.getvalue().splitlines() if line.startswith("says ")]
+
+
+def downloaded(client: MLClient, name: str, folder: Path) -> dict[str, str]:
+    """Download a job; return its logs but the environment's, and its outputs."""
+    client.jobs.download(name, download_path=folder / name, all=True)
+    root = folder / name / "artifacts"
+    names = [path for path in sorted(root.rglob("*")) if path.is_file() and "azureml-logs" not in path.parts]
+    return {path.relative_to(root).as_posix(): path.read_text() for path in names}
+
+
+def targets(client: MLClient, folder: Path) -> dict[str, object]:
+    """Run on two nodes, on an instance, on serverless compute."""
+    line = "echo says $RANK of $WORLD_SIZE; echo $LOCAL_RANK > outputs/$RANK.txt; sleep 1"
+    environment = Environment(name="bare", image="mcr/base")
+    seen: dict[str, object] = {"computes": sorted((one.name, one.type) for one in client.compute.list())}
+    two = {"instance_count": 2, "environment": environment, "compute": "cpu"}
+    made = {
+        "torch": command(command=line, distribution=PyTorchDistribution(process_count_per_instance=2), **two),
+        "instance": command(command="echo says hello", environment=environment, compute="client-ci"),
+        "serverless": command(command="echo says hello", environment=environment, compute="serverless"),
+        "nowhere": command(command="echo says hello", environment=environment, instance_type="Standard_D2_v3"),
+    }
+    if os.environ.get("WITH_MPI"):
+        made["mpi"] = command(command=line, distribution=MpiDistribution(process_count_per_instance=2), **two)
+    for name, job in made.items():
+        job.name = f"on-{name}"
+        client.jobs.create_or_update(job)
+        said = streamed(client, job.name)
+        seen[name] = [client.jobs.get(job.name).status, said, downloaded(client, job.name, folder)]
+    waiting = command(command="sleep 60", distribution=PyTorchDistribution(), **two)
+    waiting.name = "on-canceled"
+    client.jobs.create_or_update(waiting)
+    client.jobs.begin_cancel("on-canceled").result()
+    return {**seen, "canceled": client.jobs.get("on-canceled").status}
+
+
 def blobs(client: MLClient) -> dict[str, object]:
     secrets = client.datastores.get("workspaceblobstore", include_secrets=True)
     account, container, key = secrets.account_name, secrets.container_name, secrets.credentials.account_key
@@ -154,7 +196,10 @@ def tracking() -> dict[str, object]:
 def main() -> None:
     begun = time.monotonic()
     client = MLClient(credential(), SUB, "rg", "client-ws")
-    seen = {"jobs": jobs(client, Path(sys.argv[1])), "blobs": blobs(client), "tracking": tracking()}
+    if sys.argv[2:] == ["targets"]:
+        seen: dict[str, object] = targets(client, Path(sys.argv[1]))
+    else:
+        seen = {"jobs": jobs(client, Path(sys.argv[1])), "blobs": blobs(client), "tracking": tracking()}
     sys.stdout.write("\n" + json.dumps(seen) + "\n")
     sys.stderr.write(f"{time.monotonic() - begun:.1f} s\n")
 
