@@ -76,7 +76,7 @@ def submit(  # noqa: PLR0913 - the public face: two nouns, and keywords that all
     if access is not None:
         here.planes[access.cloud] = ControlPlane(access, clock=here.clock)
     plan = _plan(source, project)
-    submitters.of(_kind(where)).check(source, where, project, options)
+    submitters.of(kind_of(where)).check(source, where, project, options)
     record = _intent(here, source, where, known, plan)
     say = _one_at_a_time(on_event)
     for text in (*(plan.warnings if plan else ()), *_notes(source, record.kind)):
@@ -170,7 +170,7 @@ def _retry(source: JobFile, target: Target) -> Retry:
     return source.job.retry or ("preemption" if target.vm_priority == "LowPriority" else "none")
 
 
-def _kind(target: Target) -> Kind:
+def kind_of(target: Target) -> Kind:
     """Return the kind of a target, all of which run jobs."""
     match target:
         case AmlComputeTarget() | ComputeInstanceTarget() | VirtualMachineTarget() | LocalTarget():
@@ -203,7 +203,7 @@ def _intent(
     deployed = None if isinstance(target, LocalTarget) else target
     record = Record(
         id="x",
-        kind=_kind(target),
+        kind=kind_of(target),
         target=target.name,
         experiment=experiment,
         token=secrets.token_hex(16),
@@ -219,7 +219,7 @@ def _intent(
     )
     for attempt in range(TRIES):
         named = record.model_copy(update={"id": job.name or names.propose(job.experiment_name or folder, attempt)})
-        if site.store.insert(named):
+        if site.store.insert(named, mark=True):
             crash.point("intent")
             return named
         if job.name:

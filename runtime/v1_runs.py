@@ -85,8 +85,10 @@ class _Submission:
         name = target.name if isinstance(target, ComputeTarget) else str(target)
         if name == RUN_BASED and self.workspace.outputs.target(name) is None:
             return self._on_a_cluster_of_its_own()
+        from runtime.submit import kind_of
+
         found = ComputeTarget(self.workspace, name).target
-        return self._sent(self._job(found.kind), name, self.workspace.outputs)
+        return self._sent(self._job(kind_of(found)), name, self.workspace.outputs)
 
     def _job(self, kind: Kind) -> CommandJob:
         made = v1_jobs.job(self.config, self.experiment, kind, self.inputs)

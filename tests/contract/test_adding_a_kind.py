@@ -106,7 +106,7 @@ def test_the_six_steps_add_a_kind(copy: Path) -> None:
             applied(block, copy)
     assert type_errors(copy) == (0, [])
     written = run(copy, "invoke", "schema")
-    assert written.stdout.split() == ["stacks/stack.schema.json", "docs/targets.md"], written.stderr
+    assert written.stdout.split() == ["stacks/stack.schema.json", "docs/targets.md", "docs/jobs.md"], written.stderr
     assert f'"const": "{KIND}"' in (copy / "stacks/stack.schema.json").read_text("utf-8")
     assert f"\n### {KIND}\n" in (copy / "docs/targets.md").read_text("utf-8")
     holds(copy)
