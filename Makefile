@@ -22,8 +22,8 @@ demo: setup ## the whole line once, as a story
 	$(BIN)/invoke demo
 
 test: setup lint quick ## everything
-	$(PYTEST) -m "processes and not clients"
-	$(PYTEST) -m "engine or clients" -p no:randomly
+	$(PYTEST) -m "processes and not clients" -n 3 --dist loadfile
+	$(PYTEST) -m "engine or clients" -p no:randomly -n 2 --dist loadfile
 
 quick: .venv/ready ## what starts no process, in seconds
 	$(PYTEST) -m "not engine and not clients and not processes"

@@ -109,8 +109,14 @@ def test_nothing_is_known_without_a_repository_or_without_git(tmp_path: Path, qu
     assert git.describe(tmp_path / "nowhere/at/all", quiet) == {}
 
 
-def test_a_repository_that_does_not_answer_in_time_is_left_out(repository: Path, quiet: dict[str, str]) -> None:
-    assert git.describe(repository, quiet, timeout_s=0.0) == {}
+def test_a_repository_that_does_not_answer_in_time_is_left_out(
+    repository: Path, quiet: dict[str, str], tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    assert git.describe(repository, {**quiet, "PATH": f"{slow.parent}:{quiet['PATH']}"}, timeout_s=0.1) == {}
 
 
 def test_a_repositorys_own_programs_are_not_started(repository: Path, quiet: dict[str, str], tmp_path: Path) -> None:
