@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runtime.runs import Run
     from specs.job import CommandJob
 
@@ -35,16 +37,25 @@ V1 = (
 """The v1 SDK's names that nothing else here has."""
 
 
-def submit(job: str | Path | CommandJob, target: str | None = None, *, stack: str = "local") -> Run:
+def submit(
+    job: str | Path | CommandJob,
+    target: str | None = None,
+    *,
+    stack: str = "local",
+    secrets: Mapping[str, str] | None = None,
+) -> Run:
     """Submit a job file, or a job made in Python, and return its run at once; `run.wait()` blocks until it ends.
 
     `target`: a name of the stack, or `local`; absent: what the job says, else the stack's default. The project is the
-    one of the current folder. Raises the errors of `runtime.errors`; with `SpecError` nothing was sent.
+    one of the current folder. `secrets`: variables of the job whose values are written nowhere.
+    Raises the errors of `runtime.errors`; with `SpecError` nothing was sent.
     """
     from console.yard import Yard
     from runtime.events import silent
+    from runtime.site import Options
 
-    return Yard.here().submit(Path(job) if isinstance(job, str) else job, target, stack, silent)
+    file = Path(job) if isinstance(job, str) else job
+    return Yard.here().submit(file, target, stack, silent, options=Options(secrets=secrets or {}))
 
 
 def __getattr__(name: str) -> object:

@@ -60,8 +60,9 @@ def _compiled(source: Path) -> bool:
 
 
 def plain() -> dict[str, str]:
-    """Return this process's environment without what points at some cloud."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    """Return this process's environment without what points at some cloud, or keeps Python from compiling once."""
+    left_out = (*FOREIGN, "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 
 @contextlib.contextmanager

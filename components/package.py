@@ -15,6 +15,7 @@ from pulumi.errors import InputPropertyError
 from pydantic import BaseModel
 
 from specs.base import ConfigKey, Named
+from specs.docs import descriptions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -73,7 +74,7 @@ def properties(model: type[BaseModel], without: Collection[str], known: Json) ->
         if name in without:
             continue
         metadata = opened(annotation)[1]
-        text = next((says for mark, says in SAYS if mark in metadata), field.description or "")
+        text = next((says for mark, says in SAYS if mark in metadata), descriptions(model).get(name, ""))
         found[camel(name)] = {**_described(annotation, known), "description": text}
         if field.is_required():
             required.append(camel(name))

@@ -11,8 +11,7 @@ from console import costs
 from runtime import power, wire
 from runtime.errors import NotFoundError, TrainyardError
 from specs import capabilities, vm_sizes
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
-from specs.stack import LOCAL
+from specs.targets import LOCAL, AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from console.costs import Asked

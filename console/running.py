@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.events import Event
     from runtime.loglines import Wanted
     from runtime.runs import Run
+    from runtime.site import Options
 
 QUIET = {"run", "sent", "log"}
 """Said otherwise, or by the log itself; so is a state that is the end."""
@@ -34,13 +35,13 @@ class Asked:
     target: str | None
     stack: str
     overrides: Sequence[str] = ()
-    exact: bool = False
+    options: Options | None = None
 
 
 def submit_and_follow(yard: Yard, job: str, asked: Asked, *, follow: bool = True, quiet: bool = False) -> Run:
     """Submit a job file; with `follow`, stream its log to stdout and wait for its end. `quiet`: print nothing."""
     say = Teller(quiet=quiet)
-    run = yard.submit(Path(job), asked.target, asked.stack, say, overrides=asked.overrides, exact=asked.exact)
+    run = yard.submit(Path(job), asked.target, asked.stack, say, overrides=asked.overrides, options=asked.options)
     if not follow:
         say.line("submit", f"{run.id} → {run.target} is {run.state}. To follow it: invoke logs {run.id}")
         return run

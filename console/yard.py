@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from runtime.errors import HeldBackError, StoreError
 from runtime.project import Project
 from specs.base import CONFIG_KEY, STACK_NAME
-from specs.checks import examine
 from specs.cloud import disagreement, emulator_variables
 from specs.problems import Problem, SpecError
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from runtime.models import Model
     from runtime.runs import Run
     from runtime.services import Service
+    from runtime.site import Options
     from specs.checks import Examined
     from specs.deployed import Deployed
     from specs.job import CommandJob
@@ -61,6 +61,13 @@ class Yard:
             SpecError: the file is bad, or there is none of this name.
 
         """
+        from specs.checks import examine  # all that can be declared: a submission needs none of it
+
+        path = self._file(stack)
+        return examine(path, f"stacks/{stack}.yaml", deployed=deployed)
+
+    def _file(self, stack: str) -> Path:
+        """Return a stack's file. Raises `SpecError`, naming the stacks there are, when it has none."""
         names = self.stack_names()
         if not STACK_NAME.fullmatch(stack):
             message = "a stack's name has letters, digits, _ . and -; rename the file."
@@ -72,8 +79,7 @@ class Yard:
             raise SpecError(
                 [Problem(f"stacks/{stack}.yaml", 0, 0, "--stack", message, given=f'"{stack}"', rule="stack")]
             )
-        path = self.project.root / "stacks" / f"{stack}.yaml"
-        return examine(path, f"stacks/{stack}.yaml", deployed=deployed)
+        return self.project.root / "stacks" / f"{stack}.yaml"
 
     def kept_outputs(self, stack: str) -> StackOutputs | None:
         """Return what this clone knows to be deployed; asks nobody."""
@@ -219,16 +225,19 @@ class Yard:
             outputs.save(self.project, StackOutputs.model_validate(document))
 
     def outputs(self, stack: str) -> StackOutputs:
-        """Read what a stack answers, anew when plain `pulumi up` wrote the state since; its emulator is awake after."""
+        """Read what a stack answers, anew when plain `pulumi up` wrote the state since; its emulator is awake after.
+
+        What is deployed counts, and not what its file says by now: that is not read.
+        """
         from runtime import outputs
 
-        spec = self.spec(stack)
+        self._file(stack)
         if self._outdated(stack):
             session, _ = self.session(stack)
             self.keep_outputs(session)
         found = outputs.load(self.project, stack)
-        if spec.cloud == "emulator" and not emulator_variables(os.environ):
-            self.cloud(stack, spec)
+        if found.cloud == "emulator" and not emulator_variables(os.environ):
+            self._emulator()
         return found
 
     def _outdated(self, stack: str) -> bool:
@@ -253,12 +262,12 @@ class Yard:
         on_event: OnEvent,
         *,
         overrides: Sequence[str] = (),
-        exact: bool = False,
+        options: Options | None = None,
     ) -> Run:
         """Submit a job. `local` needs no stack; everything else needs a deployed one."""
         from runtime.site import Options
         from runtime.submit import submit
-        from specs.stack import LOCAL
+        from specs.targets import LOCAL
 
         known = self.deployed(stack) if target != LOCAL or stack in self.stack_names() else None
         if known is None and target != LOCAL:
@@ -269,7 +278,7 @@ class Yard:
             stack=known or stack,
             project=self.project,
             on_event=on_event,
-            options=Options(exact=exact),
+            options=options or Options(),
             overrides=overrides,
         )
 

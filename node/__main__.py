@@ -13,10 +13,11 @@ from pathlib import Path
 
 from node import layout, processes
 from node import status as statuses
-from node.launch import BUSY, ENDED, FULL, GO, STARTED
+from node.launch import BUSY, ENDED, FULL, GO, GO_WITH, STARTED
 
 _USAGE = 2
 _PATIENCE_S = 2.0
+_CHUNK = 1 << 16
 _LATER = ("node.tree", "node.supervisor", "node.tracking", "node.preparing", "node.environments", "node.overlay")
 """Loaded while whoever launches the run is still preparing it, as far as there is time."""
 
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m node [--standby] RUN_DIR\n")
         return _USAGE
     os.umask(0o077)
-    if standby and not _told():
+    secrets = _told() if standby else {}
+    if secrets is None:
         return ENDED
     run_dir = Path(paths[0]).absolute()
     lock = processes.acquire(run_dir / layout.LOCK, _PATIENCE_S)
@@ -50,22 +52,43 @@ def main(arguments: list[str]) -> int:
         os.setsid()
     from node.supervisor import supervise
 
-    supervise(run_dir, before)
+    supervise(run_dir, before, secrets)
     return STARTED
 
 
-def _told() -> bool:
-    """Wait for the word to begin; False when whoever started us went away without it."""
+def _told() -> dict[str, str] | None:
+    """Wait for the word to begin, and return the job's secrets; None when whoever started us went away without it."""
     for module in _LATER:
         if select.select([0], [], [], 0)[0]:
             break
         __import__(module)
-    word = os.read(0, len(GO))
+    secrets = _word()
     # Whatever we start shall not hold, or read from, the end of a pipe of ours.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return word == GO
+    return secrets
+
+
+def _word() -> dict[str, str] | None:
+    line = b""
+    while not line.endswith(b"\n"):
+        char = os.read(0, 1)
+        if not char:
+            return None
+        line += char
+    if line == GO:
+        return {}
+    from node import masking
+
+    processes.forbid_core_dumps()
+    content, size = bytearray(), int(line.removeprefix(GO_WITH))
+    while len(content) < size:
+        chunk = os.read(0, min(_CHUNK, size - len(content)))
+        if not chunk:
+            return None
+        content += chunk
+    return masking.unpacked(bytes(content))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The first words on a machine reached by SSH: find the package `node` of one exact content there, or take it.
 
 This text itself is what an SSH command executes there (`runtime.hosts`); `node.remote` then answers. Both ends speak in
-frames: the length of a JSON object, the length of what follows it, the object, and those bytes.
+frames: the length of a JSON object, the length of what follows it, the object, and those bytes. A large object, which
+lists files, goes compressed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 MAGIC = b"\0trainyard 1\n"
 """What a shell's start-up files print comes before it."""
 HEAD = struct.Struct(">IQ")
+PACKED = 1 << 31
+"""Set in an object's length where it is compressed."""
+MUCH, MOST = 1 << 12, 1 << 30
+"""From how many bytes on an object is compressed; how many one may have."""
 LEAST_PYTHON = (3, 10)
 """Of the machine's python3: Ubuntu 22.04's."""
 HOME = ".trainyard"
@@ -40,14 +45,21 @@ def read_exact(stream: BinaryIO, count: int) -> bytes:
 def read_head(stream: BinaryIO) -> tuple[Frame, int]:
     """Read a frame's object, and how many bytes follow it. Raises: EOFError."""
     length, body = HEAD.unpack(read_exact(stream, HEAD.size))
-    found: Frame = json.loads(read_exact(stream, length))
+    found: Frame = json.loads(unpacked(length, read_exact(stream, length & ~PACKED)))
     return found, body
+
+
+def unpacked(length: int, raw: bytes) -> bytes:
+    """Return the text of an object that came with such a length."""
+    return zlib.decompressobj().decompress(raw, MOST) if length & PACKED else raw
 
 
 def frame(value: Frame, body: bytes = b"") -> bytes:
     """Return a frame."""
-    text = json.dumps(value).encode()
-    return HEAD.pack(len(text), len(body)) + text + body
+    text, mark = json.dumps(value).encode(), 0
+    if len(text) >= MUCH:
+        text, mark = zlib.compress(text), PACKED
+    return HEAD.pack(len(text) | mark, len(body)) + text + body
 
 
 def home() -> str:

@@ -63,6 +63,8 @@ class Job:
     grace_s: float = GRACE_S
     tags: Mapping[str, str] = field(default_factory=dict)
     created: str | None = None
+    secrets: frozenset[str] = frozenset()
+    """Names of the variables whose values only the supervisor's memory holds (`node.masking`)."""
 
 
 def read(run_dir: Path) -> Job:
@@ -100,6 +102,7 @@ def parse(document: Mapping[str, Json], run_dir: Path) -> Job:
         grace_s=_default(_number(document, "grace_s"), GRACE_S),
         tags={name: str(value) for name, value in _object(document, "tags").items()},
         created=_text(document, "created"),
+        secrets=_names(document, "secrets"),
     )
 
 
@@ -149,6 +152,13 @@ def _variables(document: Mapping[str, Json], key: str) -> dict[str, str]:
             raise ValueError(f"{key}.{name} holds a NUL character")
         variables[name] = text
     return variables
+
+
+def _names(document: Mapping[str, Json], key: str) -> frozenset[str]:
+    found = document.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(name, str) and _VARIABLE.match(name) for name in found):
+        raise ValueError(f"{key} must be a list of names for environment variables")
+    return frozenset(str(name) for name in found)
 
 
 def _distribution(entry: Mapping[str, Json]) -> Distribution | None:

@@ -7,13 +7,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from node import layout, processes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STARTED, BUSY, ENDED, FULL = 0, 3, 4, 5
 """Exit codes of `python -m node --standby`: it holds the lock, another one does, the run has ended before, no space."""
 GO = b"go\n"
 """What a process on standby reads when it shall begin; at the end of its input it goes away."""
+GO_WITH = b"go "
+"""The same, with the job's secrets: then a number of bytes, a line's end, and so many bytes (`node.masking.packed`)."""
+NOTHING: Mapping[str, str] = {}
 _TAIL = 2000
 
 
@@ -27,8 +34,9 @@ class Standby:
     Loading takes longer than all that a short run's supervisor does, so it goes on beside the preparations.
     """
 
-    def __init__(self, run_dir: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, run_dir: Path, process: subprocess.Popen[bytes], secrets: Mapping[str, str] = NOTHING) -> None:
         self.pid = process.pid
+        self._secrets = secrets
         self._run_dir = run_dir
         self._process = process
 
@@ -37,12 +45,21 @@ class Standby:
         name = self._run_dir.name
         if not (self._run_dir / layout.JOB).is_file():
             raise LaunchError(f"{self._run_dir / layout.JOB} is missing: write it with node.layout.create first")
-        self._close(GO)
+        self._close(self._word())
         code = self._process.wait()
         if code == FULL:
             raise LaunchError(f"{name} was not started: its folder can't be written (is the disk full?)")
-        if code not in (STARTED, BUSY, ENDED):
+        # Killed just after it had left the run to its child: then that one holds the lock, and the run goes on.
+        if code not in (STARTED, BUSY, ENDED) and not processes.is_locked(self._run_dir / layout.LOCK):
             raise LaunchError(f"the supervisor of {name} did not start (exit code {code}): {_tail(self._run_dir)}")
+
+    def _word(self) -> bytes:
+        if not self._secrets:
+            return GO
+        from node import masking  # most jobs have none
+
+        content = masking.packed(self._secrets)
+        return GO_WITH + b"%d\n" % len(content) + content
 
     def __enter__(self) -> Standby:  # noqa: PYI034 - typing.Self is younger than the oldest Python here
         return self
@@ -61,10 +78,11 @@ class Standby:
                 told.close()
 
 
-def stand_by(run_dir: Path, python: str | None = None) -> Standby:
+def stand_by(run_dir: Path, python: str | None = None, secrets: Mapping[str, str] = NOTHING) -> Standby:
     """Start the process that will supervise a run, without having it begin. The run's folder must be there.
 
-    `python` defaults to this interpreter. Raises: LaunchError.
+    `python` defaults to this interpreter. `secrets`: variables of the job whose values go through the pipe by which it
+    is told to begin, and nowhere else: not into its environment either. Raises: LaunchError.
     """
     run_dir = run_dir.absolute()
     try:
@@ -77,20 +95,20 @@ def stand_by(run_dir: Path, python: str | None = None) -> Standby:
                 stdout=log,
                 stderr=log,
                 cwd=package_root(),
-                env=environment(),
+                env=environment(secrets),
                 start_new_session=True,
             )
         finally:
             os.close(log)
     except OSError as error:
         raise LaunchError(f"the supervisor of {run_dir.name} did not start: {error}") from error
-    return Standby(run_dir, process)
+    return Standby(run_dir, process, secrets)
 
 
-def start(run_dir: Path, python: str | None = None) -> None:
+def start(run_dir: Path, python: str | None = None, secrets: Mapping[str, str] = NOTHING) -> None:
     """Start the supervisor of a run and return when it holds the run's lock.
 
-    Idempotent: a run that is being supervised or has ended is left alone. `python` defaults to this interpreter.
+    Idempotent: a run that is being supervised or has ended is left alone. `python` and `secrets` as for `stand_by`.
     Raises: LaunchError, with the last lines of `supervisor.log`.
     """
     run_dir = run_dir.absolute()
@@ -98,7 +116,7 @@ def start(run_dir: Path, python: str | None = None) -> None:
         raise LaunchError(f"{run_dir / layout.JOB} is missing: write it with node.layout.create first")
     if processes.is_locked(run_dir / layout.LOCK):
         return
-    with stand_by(run_dir, python) as standby:
+    with stand_by(run_dir, python, secrets) as standby:
         standby.begin()
 
 
@@ -107,9 +125,17 @@ def package_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-def environment() -> dict[str, str]:
-    """Return the launcher's environment as the supervisor gets it: no mark of a run that the launcher is part of."""
-    mine = {key: value for key, value in os.environ.items() if key not in (processes.MARK, "PYTHONHOME")}
+def environment(secrets: Mapping[str, str] = NOTHING) -> dict[str, str]:
+    """Return the launcher's environment as the supervisor gets it: no mark of a run that the launcher is part of.
+
+    Nor a secret of the job, under whichever name: /proc shows a process's first environment for as long as it lives.
+    """
+    left_out, values = {processes.MARK, "PYTHONHOME", *secrets}, [*secrets.values()]
+    mine = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in left_out and not any(secret in value for secret in values)
+    }
     return {**mine, processes.SUPERVISOR: "1", "PYTHONPATH": str(package_root())}
 
 

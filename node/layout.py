@@ -68,6 +68,11 @@ def rank_log(number: int, world_size: int, *, server: bool = False) -> str:
     return f"user_logs/std_log_process_{number}{'_ps' if server else ''}.txt"
 
 
+def fifo(log: str) -> str:
+    """Return the name of what a process opens instead of a log; it is not listed as one itself."""
+    return f".{log}.fifo"
+
+
 def logs(run_dir: Path) -> list[str]:
     """Return the name of every log that is there now, `folder/name`: the build's first, then by process.
 

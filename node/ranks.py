@@ -101,12 +101,13 @@ def _mpirun(run_dir: Path, job: Job, spread: Distribution, one: Start, *, inside
             "the job's distribution is mpi, and there is no mpirun on this machine. "
             "Install one (apt install openmpi-bin), or one in the job's environment (conda: openmpi)"
         )
+    opens = tuple(log_of(spread, rank) for rank in spread.all()) if job.secrets else ()
     script = run_dir / layout.RANK_SCRIPT
     layout.write_bytes(script, os.fsencode(rank_script(run_dir, job, spread)), durable=False)
     shared = told(job, variables, spread.variables(spread.rank(0)))
     defaults = {name: value for name, value in _OPEN_MPI.items() if name not in variables}
     argv = [mpirun, "-n", str(spread.world_size), "/bin/sh", str(script)]
-    return Start(argv, layout.MPIRUN_LOG, {**defaults, **shared})
+    return Start(argv, layout.MPIRUN_LOG, {**defaults, **shared}, opens=opens)
 
 
 def rank_script(run_dir: Path, job: Job, spread: Distribution) -> str:
@@ -114,7 +115,7 @@ def rank_script(run_dir: Path, job: Job, spread: Distribution) -> str:
     shell = " ".join([*map(shlex.quote, starting.limited([], job)), '"$(command -v bash || command -v sh)"'])
     nodes = [beside(run_dir, folder, job) for folder in folders(run_dir, spread)]
     texts = {
-        "RANKS": "\n".join(_case(spread, rank, nodes[rank.node]) for rank in spread.all()),
+        "RANKS": "\n".join(_case(spread, rank, nodes[rank.node], _log(job, spread, rank)) for rank in spread.all()),
         "COMMAND": f"{shell} {shlex.quote(str(run_dir / layout.COMMAND))}",
         "FAILED": shlex.quote(str(run_dir / layout.FAILED_RANK)),
     }
@@ -152,7 +153,13 @@ def job_at(run_dir: Path, folder: Path, job: Job) -> Job:
     return jobs.parse(layout.read_json(folder / layout.JOB) or layout.read_json(run_dir / layout.JOB) or {}, folder)
 
 
-def _case(spread: Distribution, rank: Rank, node: Beside) -> str:
+def _log(job: Job, spread: Distribution, rank: Rank) -> str:
+    """Return what a process writes into: its log, or what stands in for it where the job has secrets."""
+    folder, _, name = log_of(spread, rank).rpartition("/")
+    return f"{folder}/{layout.fifo(name) if job.secrets else name}"
+
+
+def _case(spread: Distribution, rank: Rank, node: Beside, into: str) -> str:
     """Return the line of one process: who it is, and its node's folders."""
     values = {name: value for name, value in spread.variables(rank).items() if name in _OWN}
     values.update(node.bound)
@@ -161,7 +168,7 @@ def _case(spread: Distribution, rank: Rank, node: Beside) -> str:
         values |= {"OMPI_COMM_WORLD_LOCAL_RANK": str(rank.local), "OMPI_COMM_WORLD_NODE_RANK": str(rank.local)}
         values["OMPI_COMM_WORLD_LOCAL_SIZE"] = values["LOCAL_WORLD_SIZE"]
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
-    log = shlex.quote(str(node.folder / log_of(spread, rank)))
+    log = shlex.quote(str(node.folder / into))
     return f"{rank.number}) export {exports}; log={log} work={shlex.quote(str(node.work))};;"
 
 

@@ -23,11 +23,26 @@ SHORTEST = 6
 def forms(value: str) -> set[bytes]:
     """Return the ways in which programs write a value."""
     raw = value.encode("utf-8", "surrogatepass")
-    encoded = base64.b64encode(raw)
     texts = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     texts |= {quote(raw, safe=""), quote(raw), quote_plus(raw), raw.hex(), raw.hex().upper(), repr(value)[1:-1]}
     found = {text.encode("utf-8", "surrogatepass") for text in texts}
-    return {*found, encoded, encoded.rstrip(b"="), base64.urlsafe_b64encode(raw), *filter(None, _lines(raw))}
+    return {*found, *_in_base64(raw), *filter(None, _lines(raw))}
+
+
+def _in_base64(raw: bytes) -> Iterable[bytes]:
+    """Return a value in base64, alone and as the end or middle of something longer, such as `user:password`.
+
+    Three bytes are four characters, so there are three places where a value can begin, and the characters that it
+    shares with its neighbours are left out.
+    """
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        whole = encode(raw)
+        yield from (whole, whole.rstrip(b"="))
+        for before in range(3):
+            first, last = -(-before * 8 // 6), (before + len(raw)) * 8 // 6
+            inner = encode(bytes(before) + raw)[first:last]
+            if len(inner) >= SHORTEST:
+                yield inner
 
 
 def _lines(raw: bytes) -> Iterable[bytes]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node import boot, control, layout, objects, preflight, processes, reading, status
+from node import boot, control, layout, masking, objects, preflight, processes, reading, status
 from node import launch as node_launch
 from node.objects import Store
 
@@ -114,24 +114,23 @@ class _Lock:
         os.close(self.fd)
 
 
-def _launch(request: Mapping[str, Json], body: bytes) -> tuple[boot.Frame, bytes]:
+def _launch(request: Mapping[str, Json], _body: bytes) -> tuple[boot.Frame, bytes]:
     """Make the run's folder from files that are here, whole, and start its supervisor; once, however often asked."""
-    import json
-
-    run_dir = _run_dir(request)
-    token = str(request["token"])
+    run_dir, named = _run_dir(request), request.get("given")
+    given = named if isinstance(named, dict) else {}
+    token, secrets = str(request["token"]), given.get("secrets")
     with _Lock(run_dir.parent):
         never = run_dir.with_name(f"{run_dir.name}.{NEVER}")
         if never.exists():
             return {"never": never.read_text("utf-8", "replace")}, b""
         if not run_dir.is_dir():
-            given = json.loads(body)
             missing = _make(run_dir, given, token)
             if missing:
                 return {"missing": [*missing]}, b""
         elif (layout.read_json(run_dir / OWNER) or {}).get("token") != token:
             return {"taken": str(run_dir)}, b""
-        node_launch.start(run_dir)
+        # The values came on our standard input and go on to the supervisor's: they are in no file.
+        node_launch.start(run_dir, secrets=masking.named(secrets) if secrets else node_launch.NOTHING)
     return {"folder": str(run_dir)}, b""
 
 
@@ -167,17 +166,19 @@ def _look(request: Mapping[str, Json], _body: bytes) -> tuple[boot.Frame, bytes]
     """Tell all about a run; settle one whose supervisor died.
 
     `give_up`: its submission ended without an answer, and must not be carried out any more if it wasn't.
+    `launched`: it was answered, so that a run without a word of its supervisor has none any more.
     """
-    run_dir = _run_dir(request)
-    if request.get("give_up"):
+    run_dir, give_up = _run_dir(request), request.get("give_up") is True
+    if give_up or (request.get("launched") and _unborn(run_dir)):
         with _Lock(run_dir.parent):
-            if not run_dir.is_dir():
-                layout.write_bytes(run_dir.with_name(f"{run_dir.name}.{NEVER}"), b"its submission was interrupted")
-            elif reading.status(run_dir).state == status.NOT_STARTED and not _locked(run_dir):
+            if _unborn(run_dir):
                 control.cancel(run_dir, "its submission was interrupted")
+            elif give_up and not run_dir.is_dir():
+                layout.write_bytes(run_dir.with_name(f"{run_dir.name}.{NEVER}"), b"its submission was interrupted")
     if not run_dir.is_dir():
         return {"found": False}, b""
     owner = layout.read_json(run_dir / OWNER) or {}
+    supervised = _locked(run_dir)  # before its status: one that is over by now has written its end
     found = reading.status(run_dir)
     if found.terminal:
         found = control.settle(run_dir)
@@ -187,12 +188,17 @@ def _look(request: Mapping[str, Json], _body: bytes) -> tuple[boot.Frame, bytes]
         "found": True,
         "token": owner.get("token"),
         "status": {**asdict(found), "times": dict(found.times)},
-        "supervised": _locked(run_dir),
+        "supervised": supervised,
         "logs": sizes,
         "metrics": metrics,
         "params": dict(reading.params(run_dir)),
         "now": layout.utc_now(),
     }, b""
+
+
+def _unborn(run_dir: Path) -> bool:
+    """Tell whether a run's folder is there, and neither a supervisor nor its first word is."""
+    return run_dir.is_dir() and not _locked(run_dir) and reading.status(run_dir).state == status.NOT_STARTED
 
 
 def _locked(run_dir: Path) -> bool:

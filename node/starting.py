@@ -35,6 +35,8 @@ class Start(NamedTuple):
     """None: the only one, or mpirun."""
     stdin: bytes | None = None
     """What it reads on its standard input."""
+    opens: tuple[str, ...] = ()
+    """Logs that its processes open by themselves: where secrets are masked, they open `layout.fifo` instead."""
 
     @property
     def server(self) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from node.docker import Container
     from node.job import Job
+    from node.masking import Logs
     from node.tracking import Tracking
 
 _HEARTBEAT_S = 1.0
@@ -40,20 +41,24 @@ class Stop(Exception):  # noqa: N818
         self.state, self.reason, self.exit_code = state, reason, exit_code
 
 
-def supervise(run_dir: Path, before: Status | None) -> None:
-    """Supervise a run to its end; `before` is the status that a dead supervisor left, if any."""
+def supervise(run_dir: Path, before: Status | None, secrets: Mapping[str, str]) -> None:
+    """Supervise a run to its end; `before` is the status that a dead supervisor left, if any.
+
+    `secrets`: variables of the job that are written nowhere.
+    """
     if before is not None:
         # That one may have started the command: an attempt is executed at most once.
         control.kill_leftovers(before)
         (run_dir / layout.RESERVE).unlink(missing_ok=True)
         statuses.write(run_dir, reading.verdict(run_dir, before))
         return
-    _Supervisor(run_dir).run()
+    _Supervisor(run_dir, secrets).run()
 
 
 class _Supervisor:
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, secrets: Mapping[str, str]) -> None:
         self.run_dir = run_dir
+        self.secrets = secrets
         self.told_to_stop = False
         self.quit = threading.Event()
         me = processes.identity(os.getpid())
@@ -91,9 +96,16 @@ class _Supervisor:
         except Exception as error:  # noqa: BLE001  (a defect of ours must still end in a status)
             import traceback
 
-            layout.note("".join(traceback.format_exception(error)))
+            layout.note(self.masked("".join(traceback.format_exception(error))))
             end = Stop(FAILED, f"the supervisor failed: {type(error).__name__}: {error}")
         self.finish(end)
+
+    def masked(self, text: str) -> str:
+        if not self.secrets:
+            return text
+        from node.masking import Mask
+
+        return Mask(self.secrets.values()).text(text)
 
     def on_term(self, _number: int, _frame: object) -> None:
         self.told_to_stop = True
@@ -105,6 +117,7 @@ class _Supervisor:
     def attempt(self) -> Stop:
         self.write()
         job = jobs.read(self.run_dir)
+        self.check_secrets(job)
         self.status = replace(self.status, times={**self.status.times, "created": job.created or self.created()})
         self.check_stop()
         threading.Thread(target=self.beat, daemon=True).start()
@@ -112,6 +125,14 @@ class _Supervisor:
         interpreter = self.environment(job)
         self.check_stop()
         return self.execute(job, interpreter)
+
+    def check_secrets(self, job: Job) -> None:
+        if job.secrets or self.secrets:
+            from node import masking
+
+            lacking = masking.lacking(job.secrets, self.secrets)
+            if lacking is not None:
+                raise Stop(FAILED, lacking)
 
     def beat(self) -> None:
         path = self.run_dir / layout.HEARTBEAT
@@ -165,22 +186,29 @@ class _Supervisor:
         from node.tracking import Tracking
 
         processes.adopt_orphans()
-        self.tracking = Tracking(self.run_dir, job)
+        self.tracking = Tracking(self.run_dir, job, self.secrets.values())
         text, bound = command.render(job.command, job.inputs, job.outputs)
         layout.write_bytes(self.run_dir / layout.COMMAND, text.encode("utf-8", "surrogatepass") + b"\n", durable=False)
-        variables = jobs_environment.build(
-            job, interpreter, self.tracking.variables(), {**self.told, **bound, processes.MARK: str(self.status.mark)}
-        )
+        told = {**self.told, **bound, **self.secrets, processes.MARK: str(self.status.mark)}
+        variables = jobs_environment.build(job, interpreter, self.tracking.variables(), told)
         starts = starting.starts(self.run_dir, job, variables, inside=self.container is not None)
         if self.container is not None:
             starts = self.container.starts(starts)
         self.began = time.monotonic()
-        running = tree.start(self.run_dir, job, starts)
+        running = tree.start(self.run_dir, job, starts, self.logs())
         try:
             return self.accompany(job, running)
         except BaseException:
             running.end(job.grace_s)
             raise
+
+    def logs(self) -> Logs | None:
+        """Return what the job's output passes through; None where it goes straight into the logs."""
+        if not self.secrets:
+            return None
+        from node import masking
+
+        return masking.Logs(masking.Mask(self.secrets.values()))
 
     def accompany(self, job: Job, running: tree.Tree) -> Stop:
         first, *others = (statuses.JobProcess(pid, pid, processes.start_time(pid) or 0) for pid in running.leaders)
@@ -225,6 +253,8 @@ class _Supervisor:
     def verdict(self, job: Job, running: tree.Tree) -> Stop:
         """Tell how the command ended by itself."""
         code, full = running.exit_code or 0, _is_full(self.run_dir)
+        if code == 0 and running.logs is not None and running.logs.lost and not full:
+            return Stop(FAILED, f"the log could not be written to its end: {running.logs.lost}", code)
         lost = self.tracking.trouble() if self.tracking else None
         if code == 0 and full:
             return Stop(FAILED, "the disk of the run is full (ENOSPC): its log or outputs may be cut short", code)
@@ -260,7 +290,7 @@ class _Supervisor:
     def write_end(self, end: Stop) -> None:
         self.write(
             state=end.state,
-            reason=end.reason or None,
+            reason=self.masked(end.reason) or None,
             exit_code=self.status.exit_code if end.exit_code is None else end.exit_code,
             times={**self.status.times, "ended": layout.utc_now()},
         )
@@ -278,6 +308,11 @@ class _Supervisor:
 def _describe(error: OSError) -> str:
     if error.errno in _FULL:
         return f"the disk of the run is full (ENOSPC): {error}"
+    if error.errno == errno.E2BIG:
+        return (
+            "an input's value or an environment variable is longer than Linux passes to a program (128 KiB each, "
+            "about 2 MB together). Give it as a file: an input with type: uri_file"
+        )
     return f"the run could not be prepared: {error}"
 
 

@@ -17,6 +17,7 @@ from node import layout
 from node.tracking_store import EXPERIMENT_ID, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from node.job import Job
@@ -27,10 +28,14 @@ _POLL_S = 0.2
 
 
 class Tracking:
-    """Bound before the job starts, so that its address can be told; answers once `serve` was called."""
+    """Bound before the job starts, so that its address can be told; answers once `serve` was called.
 
-    def __init__(self, run_dir: Path, job: Job) -> None:
+    `secrets`: values that are kept out of what the job logs.
+    """
+
+    def __init__(self, run_dir: Path, job: Job, secrets: Collection[str] = ()) -> None:
         self.store = Store(run_dir, job)
+        self._secrets = secrets
         self.token = os.urandom(32).hex()
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
@@ -62,10 +67,12 @@ class Tracking:
             while not select.select([self._socket], [], [], _POLL_S)[0]:
                 if self._closed:
                     return
+            from node.masking import Mask
             from node.tracking_api import Api
             from node.tracking_http import Server
 
-            self._server = Server(self._socket, self.host, self.token, Api(self.store))
+            api = Api(self.store, Mask(self._secrets))
+            self._server = Server(self._socket, self.host, self.token, api)
             self._server.serve_forever(poll_interval=_POLL_S)
         except (OSError, ImportError, ValueError) as error:
             if self._closed:

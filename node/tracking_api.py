@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from node.layout import Json
+    from node.masking import Mask
 
     Fields = dict[str, Json]
     Answer = Callable[[Fields], Fields]
@@ -27,14 +28,16 @@ if TYPE_CHECKING:
 _PREFIX = re.compile(r"/(?:ajax-)?api/2\.0/mlflow/(.*)\Z")
 _VERSION = "3.15.0"
 """What /version says: the API level that these routes were tried against."""
+_NO_TEXT = frozenset({"run_id", "run_uuid", "experiment_id", "timestamp", "step", "start_time", "end_time"})
+"""Fields of requests that hold ids and numbers, some of them written as text."""
 _MODEL = re.compile(r"logged-models/([\w\-]+)(?:/(params|tags))?(?:/(.+))?\Z")
 
 
 class Api:
     """Routes of one job's tracking server."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, mask: Mask) -> None:
+        self.store, self.mask = store, mask
         self.models: dict[str, Fields] = {}
         self.routes: dict[tuple[str, str], Answer] = {
             ("GET", "experiments/get-by-name"): self._experiment_by_name,
@@ -68,7 +71,8 @@ class Api:
             url = urlsplit(target)
             if url.path in ("/version", "/health"):
                 return 200, _VERSION if url.path == "/version" else "OK"
-            fields = {**dict(parse_qsl(url.query, keep_blank_values=True)), **_fields(body)}
+            given = {**dict(parse_qsl(url.query, keep_blank_values=True)), **_fields(body)}
+            fields = _object(self.mask.tree(given, _NO_TEXT))
             with self.store.lock:
                 return 200, self.route(method, url.path)(fields)
         except ApiError as error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.job import Job
+    from node.masking import Logs
     from node.starting import Start
 
 _POLL_S = 0.1
@@ -32,24 +33,24 @@ _SIGNALED = 128
 """A shell's convention: 128 + the number of the signal that ended the command."""
 
 
-def start(run_dir: Path, job: Job, starts: Sequence[Start]) -> Tree:
+def start(run_dir: Path, job: Job, starts: Sequence[Start], logs: Logs | None = None) -> Tree:
     """Start the job's processes within its limits, with the output of each going straight to its log file.
 
-    Raises: OSError; nothing runs then.
+    `logs`: it goes through these instead, which mask the job's secrets. Raises: OSError; nothing runs then.
     """
-    tree = Tree(_wake_on_child())
+    tree = Tree(_wake_on_child(), logs)
     try:
         with _on_processors(job):
             for one in starts:
-                tree.add(one, _popen(run_dir, job, one))
+                tree.add(one, _popen(run_dir, job, one, logs))
     except BaseException:
         tree.end(job.grace_s)
         raise
     return tree
 
 
-def _popen(run_dir: Path, job: Job, one: Start) -> subprocess.Popen[bytes]:
-    log = os.open(run_dir / one.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+def _popen(run_dir: Path, job: Job, one: Start, logs: Logs | None) -> subprocess.Popen[bytes]:
+    log = _log(run_dir, one, logs)
     try:
         with _holding(one.stdin) as given:
             return subprocess.Popen(
@@ -63,6 +64,14 @@ def _popen(run_dir: Path, job: Job, one: Start) -> subprocess.Popen[bytes]:
             )
     finally:
         os.close(log)
+
+
+def _log(run_dir: Path, one: Start, logs: Logs | None) -> int:
+    if logs is None:
+        return os.open(run_dir / one.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for name in one.opens:
+        logs.fifo(run_dir / name)
+    return logs.pipe(run_dir / one.log)
 
 
 @contextmanager
@@ -130,8 +139,9 @@ class Leader:
 class Tree:
     """The job's first processes and everything below them."""
 
-    def __init__(self, wakeup: socket.socket) -> None:
+    def __init__(self, wakeup: socket.socket, logs: Logs | None = None) -> None:
         self.leaders: dict[int, Leader] = {}
+        self.logs = logs
         self.failed: Leader | None = None
         """The first that did not end well."""
         self._wakeup = wakeup
@@ -193,7 +203,15 @@ class Tree:
         return sorted({*processes.descendants(os.getpid()), *processes.members(*self.leaders)})
 
     def end(self, grace_s: float) -> None:
-        """TERM everything, KILL what is left after the grace; returns when nothing is left, or nothing can be done."""
+        """TERM everything, KILL what is left after the grace; returns when nothing is left, or nothing can be done.
+
+        All that it printed is in the logs then.
+        """
+        self._end(grace_s)
+        if self.logs is not None:
+            self.logs.close()
+
+    def _end(self, grace_s: float) -> None:
         term_until = time.monotonic() + grace_s
         kill_until = term_until + _KILL_S
         told: set[int] = set()

@@ -141,7 +141,8 @@ def environment(plane: ControlPlane, workspace_id: str, source: JobFile) -> tupl
     """Return the ARM id of the job's environment, and what it is in words. Raises `SpecError`."""
     given = source.job.environment
     if isinstance(given, str):
-        return _named(plane, workspace_id, given, source), given.removeprefix("azureml:")
+        words = given if given.startswith("azureml://") else given.removeprefix("azureml:")
+        return _named(plane, workspace_id, given, source), words
     if given.build:
         body, words = _build(plane, workspace_id, given, given.build, source)
     else:

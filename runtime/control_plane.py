@@ -32,6 +32,7 @@ ADVICE = {
     "InvalidAuthenticationToken": "Sign in again: az login",
     "ResourceNotFound": "It may have been deleted outside: invoke refresh --revert makes it again.",
     "ResourceGroupNotFound": "It may have been deleted outside: invoke refresh --revert makes it again.",
+    "EnvironmentNotFound": "Write it out in the job, with image and conda_file, or register it in the workspace.",
     "QuotaExceeded": "Ask for quota in the portal, or choose a target with another vm_size.",
 }
 
@@ -138,7 +139,7 @@ class ControlPlane:
         """
         start, attempt, renewed = self.clock.monotonic(), 0, False
         while True:
-            tried = self._try(_with(request, self._headers(request, scope, renew=renewed)))
+            tried = self._try(request, scope, renew=renewed)
             if isinstance(tried, Response):
                 if tried.status != UNAUTHORIZED or scope is None or renewed:
                     return tried
@@ -146,14 +147,18 @@ class ControlPlane:
                 continue
             wait = self.policy.pause(attempt, tried.pause)
             if self.clock.monotonic() - start + wait > tried.patience:
-                raise ConnectionLostError(f"no answer: {tried.words}{self._hint()}", unknown=tried.unknown)
+                raise ConnectionLostError(f"no answer: {tried.words}{self._hint(request.url)}", unknown=tried.unknown)
             self.clock.sleep(wait)
             attempt += 1
 
-    def _try(self, request: Request) -> Response | _Again:
+    def _try(self, request: Request, scope: str | None, *, renew: bool) -> Response | _Again:
         """Send once. Raises `ConnectionLostError` when the outcome is unknown and the request must not run twice."""
         try:
-            answer = self.transport.send(request)
+            headers = self._headers(request, scope, renew=renew)
+        except ConnectionLostError as away:  # whoever signs us in: nothing of the request was sent
+            return _Again(str(away), self.policy.connect_s)
+        try:
+            answer = self.transport.send(_with(request, headers))
         except NotSentError as error:
             return _Again(str(error), self.policy.connect_s)
         except UnansweredError as error:
@@ -213,8 +218,11 @@ class ControlPlane:
             raise RefusedError(f"the service points to another host ({urlsplit(url).netloc}); no token is sent there")
         return url
 
-    def _hint(self) -> str:
-        return ". Start it: invoke emulator.start" if self.access.cloud == "emulator" else ""
+    def _hint(self, url: str) -> str:
+        """Say what to do where it is the emulator that is away, not somebody else's storage."""
+        host, own = urlsplit(url).hostname or "", urlsplit(self.access.resource_manager).hostname
+        ours = self.access.cloud == "emulator" and (host == own or host.endswith(".localhost"))
+        return ". Start it: invoke emulator.start" if ours else ""
 
 
 def connect(cloud: str, project: Project, clock: Clock = SYSTEM) -> ControlPlane:

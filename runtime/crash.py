@@ -1,7 +1,8 @@
 """Named points at which a test may kill this process, to prove that nothing is lost there.
 
 `TRAINYARD_CRASH_AT=put-sent invoke submit …` ends the process at that point as `kill -9` would. The points of a
-submission, in order: intent, snapshot, environment, uploaded, put-sent, acknowledged.
+submission, in order: intent, snapshot, environment, uploaded, put-sent, acknowledged. Of a driver and the next attempt:
+driver-leased, driver-started, attempt-intent, attempt-sending, attempt-put-sent, attempt-acknowledged.
 """
 
 from __future__ import annotations

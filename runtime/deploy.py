@@ -129,7 +129,7 @@ def _code(spec: OnlineDeployment, base: Path, document: Document, wishes: Wishes
         raise SpecError(
             [document.problem((*at, "code"), "no such folder.", given=f'"{configuration.code}"', rule="code")]
         )
-    planned = snapshot.plan(folder, allow_secrets=wishes.allow_secrets)
+    planned = snapshot.plan(folder, allow_secrets=wishes.allow_secrets or None)
     scripts = [item.path for item in planned.files if item.path.endswith(".py")]
     if configuration.scoring_script not in scripts:
         message = f"no such Python file in {configuration.code}. There: {', '.join(scripts[:10]) or 'none'}."

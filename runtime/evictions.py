@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime import machines, wire
 from runtime.errors import RefusedError, TargetError
 from runtime.power import API
-from specs.compute import AmlComputeTarget
+from specs.targets import AmlComputeTarget
 
 if TYPE_CHECKING:
     from runtime.control_plane import ControlPlane

@@ -198,7 +198,7 @@ class Host:
 
 def _read(pipe: ssh.Pipe) -> Answer:
     length, size = boot.HEAD.unpack(pipe.read(boot.HEAD.size))
-    said = wire.obj(wire.parse(pipe.read(length)))
+    said = wire.obj(wire.parse(boot.unpacked(length, pipe.read(length & ~boot.PACKED))))
     return Answer(said, pipe.read(size) if size else b"")
 
 

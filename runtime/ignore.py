@@ -43,13 +43,27 @@ class Rules:
 
     def __init__(self, patterns: Sequence[_Pattern]) -> None:
         self._last_first = patterns[::-1]
+        self._inside: dict[str, tuple[Sequence[_Pattern], bool | None]] = {}
 
     def verdict(self, path: str) -> bool | None:
         """Return True for excluded, False for kept, None where no pattern says anything. A folder ends in `/`."""
-        for matches, excludes, _, _ in self._last_first:
+        folder = path[: path.rfind("/", 0, -1) + 1]
+        patterns, otherwise = self._inside.get(folder) or self._look_into(folder)
+        for matches, excludes, _, _ in patterns:
             if matches(path):
                 return excludes
-        return None
+        return otherwise
+
+    def _look_into(self, folder: str) -> tuple[Sequence[_Pattern], bool | None]:
+        """Find what there is to ask of the files in a folder: where it is excluded, only what could keep them."""
+        found: tuple[Sequence[_Pattern], bool | None] = self._last_first, None
+        for number, pattern in enumerate(self._last_first):
+            if pattern.excludes and folder and pattern.matches(folder):
+                keeps = [at for at, later in enumerate(self._last_first[:number]) if not later.excludes]
+                found = self._last_first[: keeps[-1] + 1 if keeps else 0], True
+                break
+        self._inside[folder] = found
+        return found
 
     def own(self, path: str) -> bool | None:
         """Return git's verdict on a path itself: the folders it is in are judged before it, and `x/**` is not `x`."""
@@ -123,6 +137,7 @@ class Chain:
     def __init__(self, rules: tuple[tuple[int, Rules], ...], *, nested: bool) -> None:
         self._deepest_first = rules[::-1]
         self._rules = rules
+        self._only = rules[0][1] if len(rules) == 1 and rules[0][0] == 0 else None
         self.nested = nested
         """Whether `.gitignore` files further down are read."""
 
@@ -140,6 +155,8 @@ class Chain:
 
     def excludes(self, path: str) -> bool:
         """Tell whether a file stays behind."""
+        if self._only is not None:  # most folders, and their files are many
+            return self._only.verdict(path) is True
         for start, rules in self._deepest_first:
             verdict = rules.own(path[start:]) if start else self._of_root(rules, path)
             if verdict is not None:

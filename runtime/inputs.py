@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from runtime import blobs, paths, web, wire
 from runtime.blobs import Place
 from runtime.control_plane import path as arm_path
-from runtime.errors import StoreError
+from runtime.errors import ConnectionLostError, RefusedError, SpecError, StoreError
 from runtime.events import Event, size
 from runtime.project import private_folder
 from runtime.transport import Request
@@ -98,23 +98,27 @@ def fetch(source: JobFile, name: str, home: Home | None, cache: Path, say: OnEve
     Raises: `SpecError` for an address that leads nowhere, `RefusedError`, `ConnectionLostError`, `StoreError`.
     """
     given = source.data[name]
-    text = _asset(source, name, home, given.path or "")
-    target = _blobs(source, name, home, text)
     folder = private_folder(cache / "data")
     try:
+        text = _asset(source, name, home, given.path or "")
+        target = _blobs(source, name, home, text)
         if target is None:
             return _web(text, name, folder, say)
         if home is None or _is_public(home.plane, target):
             return _web(_signed(target), name, folder, say)
         found = _listed(home.plane, target)
         if not found:
-            raise _wrong(source, name, "leads to no file.", given)
+            raise _wrong(source, name, "leads to no file. Upload it there, or mend the path.", given)
         return _copied(target, found, _Way(home.plane, name, folder, say))
+    except (RefusedError, ConnectionLostError) as error:
+        at = _wrong(source, name, "", given).problems[0]
+        error.args = (f"{at.file}:{at.line}:{at.column}: {at.field} can't be fetched: {error}",)
+        raise
     except OSError as error:
         raise StoreError(f"{folder} can't be written: {error.strerror}. Nothing was submitted") from None
 
 
-def _wrong(source: JobFile, name: str, message: str, given: DataInput) -> Exception:
+def _wrong(source: JobFile, name: str, message: str, given: DataInput) -> SpecError:
     return source.wrong(("inputs", name, "path"), message, given=web.shown(given.path or ""), rule="input")
 
 
@@ -142,7 +146,7 @@ def _asset(source: JobFile, name: str, home: Home | None, text: str) -> str:
     uri = wire.text(wire.at(document, "properties", "modelUri" if sort == "models" else "dataUri"))
     if not uri:
         what = "model" if sort == "models" else "data asset"
-        message = f"the workspace has no such {what}. Allowed: azureml:NAME:VERSION, azureml:NAME@latest."
+        message = f"the workspace has no such {what}. Register it there, or give the path of its files."
         raise source.wrong(("inputs", name, "path"), message, given=text, rule="input-asset")
     return uri
 

@@ -76,6 +76,11 @@ class JobFile:
         text = given.path or ""
         if text.startswith(REMOTE) or text.startswith("/subscriptions/"):
             return None
+        if "://" in text and not text.startswith("file:"):
+            from runtime import web  # for a message only
+
+            message = "is no address that can be read. Allowed: a local path, azureml:…, https://, wasbs://, abfss://."
+            raise self.wrong(("inputs", name, "path"), message, given=web.shown(text), rule="input")
         path = paths.existing(self.base, text.removeprefix("file:"))
         if path is None:
             raise self.wrong(("inputs", name, "path"), "no such file or folder.", given=text, rule="input")

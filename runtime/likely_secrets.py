@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 
-VERSION = 1
+VERSION = 2
 """Grows with the rules, so that what an older version found clean is looked at again."""
 OVERLAP = 4096
 """Bytes that two neighbouring chunks share, so that a secret across their border is seen."""
@@ -44,10 +44,12 @@ _CONTENT: tuple[tuple[str, bytes, re.Pattern[bytes]], ...] = (
         b"gh",
         re.compile(rb"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})"),
     ),
+    ("a Hugging Face token", b"hf_", re.compile(rb"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{34}(?![A-Za-z0-9])")),
     ("an AWS access key", b"AKIA", re.compile(rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])")),
 )
 """What it is, bytes that are cheap to look for, and the proof. Formats: PEM (RFC 7468), Databricks personal access
-tokens, Azure Storage connection strings and SAS, GitHub's and AWS's documented token prefixes."""
+tokens, Azure Storage connection strings and SAS, GitHub's, Hugging Face's and AWS's documented token
+prefixes."""
 _PUBLISHED = b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq"
 """The storage emulator's account key, the same on every machine and printed in its documentation."""
 

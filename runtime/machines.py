@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, urlsplit
 from runtime import wire
 from runtime.errors import NotFoundError, Problem, SpecError, TargetError
 from runtime.power import API, RUNNING, document, power, settings_of
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
+from specs.targets import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from runtime.control_plane import ControlPlane
     from runtime.wire import Json, Object
-    from specs.compute import DeployedTarget, Target
     from specs.outputs import StackOutputs
+    from specs.targets import DeployedTarget, Target
 
 
 @dataclass(frozen=True, slots=True)

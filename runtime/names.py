@@ -26,6 +26,8 @@ tiger toad trout turtle viper vole walrus wasp weasel whale wolf wombat wren yak
 """
 ANIMALS = _ANIMALS.split()
 LONGEST = 40
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+"""Without those that look like another."""
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9-]+")
 
 
@@ -35,7 +37,13 @@ def base(text: str) -> str:
     return found or "run"
 
 
-def propose(text: str, attempt: int = 0) -> str:
-    """Make up an id; after a few that were taken, one with a number that hardly can be."""
+def propose(text: str, attempt: int = 0, *, shared: bool = False) -> str:
+    """Make up an id; after a few that were taken, one with a number that hardly can be.
+
+    `shared`: among the jobs of a whole workspace, which we don't list first; three letters more make some 300 million
+    names for each experiment.
+    """
     words = f"{base(text)}-{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}"
+    if shared:
+        words += "-" + "".join(secrets.choice(_LETTERS) for _ in range(3))
     return words if attempt < 5 else f"{words}-{secrets.randbelow(10**6):06}"  # noqa: PLR2004

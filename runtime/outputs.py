@@ -14,9 +14,8 @@ from runtime import wire
 from runtime.errors import NotDeployedError, NotFoundError, StoreError
 from runtime.project import private_folder
 from specs.base import EMULATOR_SUBSCRIPTION_ID
-from specs.compute import KINDS, AmlComputeTarget, ComputeInstanceTarget, DeployedTarget, VirtualMachineTarget
 from specs.outputs import StackOutputs, WorkspaceOutput
-from specs.stack import LOCAL
+from specs.targets import KINDS, LOCAL, AmlComputeTarget, ComputeInstanceTarget, DeployedTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from runtime.control_plane import ControlPlane

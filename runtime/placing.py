@@ -19,7 +19,7 @@ from runtime.errors import TargetError
 from runtime.job_body import INTERPRETER
 from runtime.project import cache_folder
 from specs.base import EMULATOR_SUBSCRIPTION_ID
-from specs.compute import LocalTarget
+from specs.targets import LocalTarget
 
 if TYPE_CHECKING:
     from runtime.environments import Resolution
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from runtime.project import Project
     from runtime.records import Fidelity
     from runtime.wire import Json, Object
-    from specs.compute import Target
     from specs.job import Resources
+    from specs.targets import Target
 
 __all__ = ["Abilities", "Place", "exact_elsewhere", "place", "probe_here"]
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from runtime import wire
 from runtime.errors import NotFoundError, RefusedError, TargetError
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
+from specs.targets import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.control_plane import ControlPlane
     from runtime.wire import Object
-    from specs.compute import DeployedTarget, Target
     from specs.outputs import StackOutputs
+    from specs.targets import DeployedTarget, Target
 
 API = "2025-12-01"
 """Microsoft.MachineLearningServices: Compute_Get, _ListNodes, _Start, _Stop, _Restart."""

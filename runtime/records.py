@@ -109,6 +109,10 @@ class Record(BaseModel):
     """Where the code comes from, under the names that Azure ML keeps it by (runtime/git.py)."""
     parameters: dict[str, str] = {}
     """The inputs that are values."""
+    secrets: tuple[str, ...] = ()
+    """Names of the variables whose values were given at the submission and kept nowhere."""
+    allow_secrets: tuple[str, ...] = ()
+    """What looked like a secret in the job's file or code, and was allowed by name."""
     fidelity: Fidelity | None = None
     """How true the environment is to the job file; None where the service builds it."""
     machine: Machine | None = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node import launch, layout
-from runtime import attempts, driver, machines, names, outputs, snapshot, wire
+from runtime import attempts, driver, job_secrets, machines, names, outputs, snapshot, wire
 from runtime import history as histories
 from runtime.clock import stamp
 from runtime.errors import (
@@ -32,7 +33,7 @@ from runtime.runs import Run
 from runtime.site import Options
 from runtime.submit import TRIES, submit
 from runtime.submitters import aml_compute
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget
+from specs.targets import AmlComputeTarget, ComputeInstanceTarget
 
 if TYPE_CHECKING:
     from runtime.events import OnEvent
@@ -46,16 +47,20 @@ LOCAL = "local"
 def retry(run: Run, target: str | None = None, *, restore: bool = False, on_event: OnEvent = silent) -> Run:
     """Submit the job of a run again, to the same target or another; `restore`: with its outputs brought back first.
 
+    The values of its secrets were kept nowhere, so they are taken from this shell again.
     Raises as `runtime.submit.submit`; `TargetError` where the job can't be had, or can't run there.
     """
     if run.record.kind in {"AmlCompute", "ComputeInstance"}:
         return _in_workspace(run, target, on_event, restore=restore)
+    again = Options(
+        secrets=job_secrets.from_shell(run.record.secrets, os.environ), allow_secrets=run.record.allow_secrets
+    )
     if run.record.kind == "Local" and target in {None, LOCAL}:
-        return _here(run, on_event, restore=restore)
+        return _here(run, on_event, again, restore=restore)
     if restore:
         message = "left its outputs on its machine, and a run elsewhere can't begin with them. Leave --restore out"
         raise TargetError(f"{run.id} {message}")
-    return _from_file(run, target or run.target, on_event, Options())
+    return _from_file(run, target or run.target, on_event, again)
 
 
 def _in_workspace(run: Run, target: str | None, say: OnEvent, *, restore: bool) -> Run:
@@ -104,17 +109,17 @@ def _moved(site: Site, record: Record, target: str) -> Record:
 def _intent(site: Site, record: Record, like: Record) -> Record:
     """Commit the intent of a run that repeats another, under a name that is free."""
     kept = {"kind", "target", "experiment", "stack", "cloud", "workspace_id", "job", "display_name", "snapshot"}
-    kept |= {"environment", "git", "parameters", "retry", "fidelity"}
+    kept |= {"environment", "git", "parameters", "retry", "fidelity", "secrets", "allow_secrets"}
     values = {name: getattr(like, name) for name in kept}
     for attempt in range(TRIES):
         fresh = {
-            "id": names.propose(record.experiment, attempt),
+            "id": names.propose(record.experiment, attempt, shared=record.kind != "Local"),
             "token": secrets.token_hex(16),
             "created": stamp(site.clock.now()),
             "retried_from": record.id,
         }
         made = type(record).model_validate({**values, **fresh})
-        if site.store.insert(made):
+        if site.store.insert(made, mark=True):
             return made
     raise SubmissionError("no free name for the run was found. Repeat the command")
 
@@ -131,15 +136,15 @@ def _send(site: Site, made: Record, body: Object) -> None:
         except SubmissionUnknownError:
             raise
         except TrainyardError as error:
-            site.store.update(made.id, state="Failed", reason=f"not submitted: {str(error).splitlines()[0]}")
+            site.store.update(made.id, state="Failed", reason=f"not submitted: {error.gist}")
             raise
 
 
-def _here(run: Run, say: OnEvent, *, restore: bool) -> Run:
+def _here(run: Run, say: OnEvent, again: Options, *, restore: bool) -> Run:
     """Repeat a run of this machine."""
     folder = run.site.store.attempt_folder(run.record)
     left = layout.outputs_dir(folder)
-    options = Options(restore=str(left) if restore and left.is_dir() else None)
+    options = replace(again, restore=str(left) if restore and left.is_dir() else None)
     if _unchanged(run, folder):
         return _from_file(run, LOCAL, say, options)
     try:
@@ -153,15 +158,15 @@ def _here(run: Run, say: OnEvent, *, restore: bool) -> Run:
         )
     made = _intent(run.site, run.record, run.record)
     say(Event("run", f"{made.id} → {LOCAL}: from the folder of {run.id}, with its code as that run left it"))
-    _begin(run, made, kept, restore=restore)
+    _begin(run, made, kept, options)
     return Run(run.site.store.get(made.id) or made, run.site)
 
 
-def _begin(run: Run, made: Record, kept: Object, *, restore: bool) -> None:
+def _begin(run: Run, made: Record, kept: Object, options: Options) -> None:
     """Copy what the run had into a folder of its own, and start it."""
     store, old = run.site.store, run.site.store.attempt_folder(run.record)
     new = store.attempt_folder(made)
-    left_out = () if restore else layout.COLLECTED
+    left_out = () if options.restore else layout.COLLECTED
     top = str(layout.workdir(old))
     with store.submitting(made.id):
         try:
@@ -175,7 +180,7 @@ def _begin(run: Run, made: Record, kept: Object, *, restore: bool) -> None:
             )
             layout.create(new, {**kept, "run_id": made.id, "attempt": 1, "created": made.created})
             store.update(made.id, phase="sending", sent=stamp(run.site.clock.now()))
-            launch.start(new)
+            launch.start(new, secrets=options.secrets)
         except (OSError, launch.LaunchError) as error:
             store.update(made.id, state="Failed", reason=f"not submitted: {error}")
             raise SubmissionError(f"{made.id} was not started: {error}") from None
@@ -198,7 +203,8 @@ def _unchanged(run: Run, folder: Path) -> bool:
             return False
         source = open_job(file)
         code = source.code
-        plan = snapshot.plan(code, shown=os.path.relpath(code)) if isinstance(code, Path) else None
+        shown = os.path.relpath(code) if isinstance(code, Path) else ""
+        plan = snapshot.plan(code, allow_secrets=record.allow_secrets, shown=shown) if isinstance(code, Path) else None
     except (SpecError, OSError, ValueError):
         return False
     same_code = (plan.id if plan else None) == record.snapshot

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.project import Project
     from runtime.records import Record, State
     from runtime.snapshot import Snapshot
-    from specs.compute import Target
+    from specs.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,10 @@ class Options:
     """Which execution of the run this is, from 1."""
     restore: str | None = None
     """Where the outputs of the attempt before are, for one that goes on from them."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables of the job whose values are written nowhere."""
+    allow_secrets: tuple[str, ...] = ()
+    """Files of the snapshot and fields of the job's file that may go although they look like secrets."""
 
 
 @dataclass(frozen=True, slots=True)

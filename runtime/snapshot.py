@@ -82,12 +82,13 @@ class _Found(NamedTuple):
 
 
 def plan(
-    folder: Path, *, cache: Path | None = None, allow_secrets: Collection[str] = (), shown: str | None = None
+    folder: Path, *, cache: Path | None = None, allow_secrets: Collection[str] | None = None, shown: str | None = None
 ) -> Snapshot:
     """Decide and hash what of a folder (or a single file) is sent. Blocks while changed files are read.
 
-    `cache`: a folder for the stat cache; `allow_secrets`: relative paths that may go although they look like secrets;
-    `shown`: what messages call the folder. Raises: SpecError with every link, name and secret that is refused.
+    `cache`: a folder for the stat cache; `allow_secrets`: relative paths that may go although they look like secrets,
+    None where nobody can be asked; `shown`: what messages call the folder.
+    Raises: SpecError with every link, name and secret that is refused.
     """
     root = Path(os.path.realpath(folder))
     called = str(folder) if shown is None else shown
@@ -101,7 +102,7 @@ def plan(
     if not walk.found and not walk.problems:
         message = "holds no file to send: it is empty, or everything in it is ignored."
         raise SpecError([Problem(called, 1, 1, "", message, rule="snapshot-empty")])
-    hasher = _Hasher(walk, snapshot_cache.Cache(cache, root), frozenset(allow_secrets))
+    hasher = _Hasher(walk, snapshot_cache.Cache(cache, root), allow_secrets)
     files = tuple(hasher.file(found) for found in sorted(walk.found))
     if walk.problems:
         raise SpecError(snapshot_notes.shortened(walk.problems, len(hasher.secrets)))
@@ -241,7 +242,7 @@ def _kind(mode: int) -> str:
 class _Hasher:
     """Reads what changed and looks it through for secrets; keeps small contents for the second hash."""
 
-    def __init__(self, walk: _Walk, cache: snapshot_cache.Cache, allowed: frozenset[str]) -> None:
+    def __init__(self, walk: _Walk, cache: snapshot_cache.Cache, allowed: Collection[str] | None) -> None:
         self.walk, self.cache, self.allowed = walk, cache, allowed
         self.warnings: list[str] = []
         self.reused = 0
@@ -294,7 +295,7 @@ class _Hasher:
         return before, ""
 
     def secret(self, path: str, finding: likely_secrets.Finding) -> None:
-        if path in self.allowed:
+        if path in (self.allowed or ()):
             self.warnings.append(f"{path}:{finding.line} looks like {finding.what} and was allowed by name")
             return
         if path in self.secrets:
@@ -306,6 +307,8 @@ class _Hasher:
             f"looks like {finding.what}; whoever reads the workspace's code could read it. "
             f"To leave it here, add the line {path} to {os.path.join(self.walk.shown, self.walk.ignore_file)}."  # noqa: PTH118
         )
+        if self.allowed is not None:
+            message += f" If it is none: {snapshot_notes.ALLOW} {path}"
         self.walk.refuse(path, message, snapshot_notes.REFUSED_AS, finding.line)
 
     def whole(self, files: tuple[File, ...], identity: str) -> str:

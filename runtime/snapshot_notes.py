@@ -18,6 +18,8 @@ LISTED = 5
 """Findings of one kind that are named one by one."""
 REFUSED_AS = "snapshot-secret"
 """The rule by which a likely secret is refused."""
+ALLOW = "--allow-secret"
+"""The option by which one is allowed, by name."""
 _LARGEST = 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

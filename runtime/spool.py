@@ -12,11 +12,14 @@ import os
 import secrets
 import sqlite3
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from runtime.records import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WAITING, KEPT, TAKEN = ".json", ".kept", ".taken"
 POLL_S = 0.02

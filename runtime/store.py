@@ -3,8 +3,8 @@
 An intent is committed before anything is sent; a terminal state is written once; a wish to cancel is never lost. The
 database can be rebuilt from the `run.json` files, and is when it is gone; a damaged one is reported, never replaced.
 Rollback journal and `synchronous=EXTRA`: SQLite below 3.51.3 can corrupt a WAL database (sqlite.org/wal.html). Writers
-wait in one fair queue (`runtime.turns`), and hold it for the commit's own three fsyncs only: the journal's file stays
-(PERSIST), and `run.json` follows after the commit, so that a kill between the two leaves it one change behind.
+wait in one fair queue (`runtime.turns`), an intent is committed by whoever writes next (`runtime.spool`), and a turn
+is the commit only: `run.json` follows it, so that a kill between the two leaves that file one change behind.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Store:
     def __init__(self, project: Project) -> None:
         self.folder = project.runs
         self._path = self.folder / DATABASE
+        self._marks: dict[str, int] = {}
+        """Open files that are the marks of runs that were just inserted."""
 
     def run_folder(self, run_id: str) -> Path:
         """Return the folder of a run (0700), made when first asked for."""
@@ -81,8 +83,28 @@ class Store:
         """Return the folder of a Local run's attempt; not made here."""
         return self.folder / record.id / f"attempt-{record.attempt}"
 
-    def insert(self, record: Record) -> bool:
-        """Commit the intent of a run. False when the id is taken, in any spelling of its letters."""
+    def insert(self, record: Record, *, mark: bool = False) -> bool:
+        """Commit the intent of a run. False when the id is taken, in any spelling of its letters.
+
+        `mark`: the run counts as being submitted (`submitting`) from before anybody can see it.
+        """
+        if mark:
+            fd = processes.acquire(self._mark(record.id))
+            if fd is None:
+                return False
+            self._marks[record.id] = fd
+        kept = False
+        try:
+            kept = self._insert(record)
+        finally:
+            if mark and not kept:
+                os.close(self._marks.pop(record.id))
+        return kept
+
+    def _mark(self, run_id: str) -> Path:
+        return self.run_folder(run_id) / SUBMITTING
+
+    def _insert(self, record: Record) -> bool:
         with self._translated():
             try:
                 with self._writing(0.0) as database:
@@ -152,9 +174,9 @@ class Store:
     @contextlib.contextmanager
     def submitting(self, run_id: str) -> Iterator[None]:
         """Hold the mark that this process is submitting a run; it goes when the process does, however it ends."""
-        mark = self.run_folder(run_id) / SUBMITTING
+        mark, held = self._mark(run_id), self._marks.pop(run_id, None)
         try:
-            fd = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if held is None else held
         except OSError as error:
             raise StoreError(f"{mark} can't be written: {error.strerror}") from None
         try:

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from runtime import crash, events, git, names, outputs, snapshot, submitters
+from runtime import crash, events, git, job_secrets, names, outputs, snapshot, submitters
 from runtime.clock import stamp
 from runtime.control_plane import ControlPlane
 from runtime.errors import (
@@ -30,9 +30,8 @@ from runtime.records import Record
 from runtime.runs import Run, cancel
 from runtime.site import Options, Site, Submission, open_site
 from specs import job_support
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 from specs.outputs import SERVERLESS, StackOutputs
-from specs.stack import LOCAL
+from specs.targets import LOCAL, AmlComputeTarget, ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,8 +41,8 @@ if TYPE_CHECKING:
     from runtime.jobfile import JobFile
     from runtime.project import Project
     from runtime.records import Kind, Retry
-    from specs.compute import Target
     from specs.job import CommandJob
+    from specs.targets import Target
 
 OPTION = "--target"
 TRIES = 8
@@ -75,11 +74,13 @@ def submit(  # noqa: PLR0913 - the public face: two nouns, and keywords that all
     here = site or open_site(project)
     if access is not None:
         here.planes[access.cloud] = ControlPlane(access, clock=here.clock)
-    plan = _plan(source, project)
+    job_secrets.check(source, where.name, kind_of(where), options.secrets)
+    allowed = job_secrets.in_file(source, options.allow_secrets)
+    plan = _plan(source, project, options)
     submitters.of(kind_of(where)).check(source, where, project, options)
-    record = _intent(here, source, where, known, plan)
+    record = _intent(here, source, _draft(source, where, known, plan), options)
     say = _one_at_a_time(on_event)
-    for text in (*(plan.warnings if plan else ()), *_notes(source, record.kind)):
+    for text in (*(plan.warnings if plan else ()), *allowed, *_notes(source, record.kind)):
         say(Event("note", text))
     return _launch(here, Submission(record, source, where, plan, say, options, asked))
 
@@ -186,28 +187,27 @@ def _unknown(source: JobFile, asked: str | None, message: str) -> SpecError:
     return source.wrong(("compute",), message, given=given, rule="unknown-target")
 
 
-def _plan(source: JobFile, project: Project) -> snapshot.Snapshot | None:
+def _plan(source: JobFile, project: Project, options: Options) -> snapshot.Snapshot | None:
     folder = source.code
     if not isinstance(folder, Path):
         return None
-    return snapshot.plan(folder, cache=project.data / "snapshots", shown=os.path.relpath(folder))
+    return snapshot.plan(
+        folder, cache=project.data / "snapshots", allow_secrets=options.allow_secrets, shown=os.path.relpath(folder)
+    )
 
 
-def _intent(
-    site: Site, source: JobFile, target: Target, known: StackOutputs | None, plan: snapshot.Snapshot | None
-) -> Record:
-    """Commit the intent under an id that no other run of this store has."""
+def _draft(source: JobFile, target: Target, known: StackOutputs | None, plan: snapshot.Snapshot | None) -> Record:
+    """Return the record of a run that has no id, token or moment yet."""
     job, file = source.job, source.document.file
-    folder = source.base.name
-    experiment = job.experiment_name or folder or "Default"
+    experiment = job.experiment_name or source.base.name or "Default"
     deployed = None if isinstance(target, LocalTarget) else target
-    record = Record(
+    return Record(
         id="x",
         kind=kind_of(target),
         target=target.name,
         experiment=experiment,
-        token=secrets.token_hex(16),
-        created=stamp(site.clock.now()),
+        token="",
+        created="",
         stack=known.stack if known else None,
         cloud=known.cloud if known and deployed else None,
         workspace_id=known.workspaces[deployed.workspace].id if known and deployed else None,
@@ -217,8 +217,21 @@ def _intent(
         parameters=source.literals,
         retry=_retry(source, target),
     )
+
+
+def _intent(site: Site, source: JobFile, draft: Record, options: Options) -> Record:
+    """Commit the intent under an id that no other run of this store has."""
+    job, folder = source.job, source.base.name
+    own: dict[str, object] = {
+        "token": secrets.token_hex(16),
+        "created": stamp(site.clock.now()),
+        "secrets": tuple(sorted(options.secrets)),
+        "allow_secrets": options.allow_secrets,
+    }
+    record = draft.model_copy(update=own)
     for attempt in range(TRIES):
-        named = record.model_copy(update={"id": job.name or names.propose(job.experiment_name or folder, attempt)})
+        proposed = names.propose(job.experiment_name or folder, attempt, shared=record.kind != "Local")
+        named = record.model_copy(update={"id": job.name or proposed})
         if site.store.insert(named, mark=True):
             crash.point("intent")
             return named
@@ -241,7 +254,7 @@ def _launch(site: Site, submission: Submission) -> Run:
         site.store.update(record.id, state="Failed", reason=f"not submitted: {lost}")
         raise SubmissionError(f"{lost}. The run was not started; submit it again") from None
     except TrainyardError as error:
-        site.store.update(record.id, state="Failed", reason=f"not submitted: {str(error).splitlines()[0]}")
+        site.store.update(record.id, state="Failed", reason=f"not submitted: {error.gist}")
         raise
     except KeyboardInterrupt:
         _interrupted(site, record)

@@ -24,8 +24,8 @@ from runtime.errors import NotFoundError, Problem, RefusedError, SpecError, Subm
 from runtime.project import private_folder
 from runtime.records import TERMINAL, Record
 from runtime.transport import Request
-from specs.compute import AmlComputeTarget
 from specs.quotas import TOTAL_CLUSTERS, demands, key, quota_faults
+from specs.targets import AmlComputeTarget
 from specs.vm_sizes import Ask, find, size_faults
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def free_id(site: Site, experiment: str) -> str:
     """Make up a run's id that no run of this project has, and no cluster that was made."""
     taken = {found.run for found in notes(site.project)}
     for attempt in range(TRIES):
-        proposed = names.propose(experiment, attempt)
+        proposed = names.propose(experiment, attempt, shared=True)
         if proposed not in taken and site.store.get(proposed) is None:
             return proposed
     raise SubmissionError("no free name for the run was found. Submit again")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runtime import v1_declare, wire
 from runtime.errors import TargetError
 from runtime.v1_words import note, unknown, wrong
-from specs.stack import LOCAL
+from specs.targets import LOCAL
 from specs.vm_sizes import catalogue
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runtime.v1_workspace import Workspace
     from runtime.wire import Object
-    from specs.compute import Target
+    from specs.targets import Target
 
 API = "2025-12-01"
 """Compute_Get."""

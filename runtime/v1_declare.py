@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from runtime.v1_words import choice, note, unknown, wrong
-from specs.compute import KINDS
+from specs.targets import KINDS
 from specs.vm_sizes import find
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from runtime.v1_compute import ComputeTarget
 from runtime.v1_data import Datastore
 from runtime.v1_words import wrong
 from specs import loader
-from specs.stack import LOCAL
+from specs.targets import LOCAL
 
 if TYPE_CHECKING:
     from typing import NoReturn

@@ -24,9 +24,8 @@ EMULATOR_SUBSCRIPTION_ID = "00000000-7472-6169-6e79-617264656d75"
 class Spec(BaseModel):
     """What users write: unknown fields are refused, values can't change after validation."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, populate_by_name=True
-    )
+    # The fields' docstrings are read by `specs.docs`, when they are asked for.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 class Fault(BaseModel):

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
-from specs.compute import ComputeKind
+from specs.targets import ComputeKind
 
 if TYPE_CHECKING:
-    from specs.compute import Target
+    from specs.targets import Target
 
 Support: TypeAlias = Literal["yes", "no", "maybe", "beyond", "pipeline only"]
 """`maybe`: the machine decides. `beyond`: here, though the documents say no. `pipeline only`: as a step, not alone."""

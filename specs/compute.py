@@ -1,4 +1,4 @@
-"""The one list of compute kinds: what may be declared, and what a stack answers for each.
+"""The one list of compute kinds that may be declared; what a stack answers for each is in `specs.targets`.
 
 Layers are joined by these unions (`match … assert_never`): a kind added here makes every layer's type check fail
 until it has its case.
@@ -6,87 +6,43 @@ until it has its case.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from specs.aml_compute import AmlComputeSpec
 from specs.compute_instance import ComputeInstanceSpec
+from specs.targets import (
+    KINDS,
+    AmlComputeTarget,
+    ComputeInstanceTarget,
+    ComputeKind,
+    DeployedTarget,
+    LocalTarget,
+    Target,
+    VirtualMachineTarget,
+)
 from specs.virtual_machine import VirtualMachineSpec
+
+__all__ = [
+    "KINDS",
+    "NAME_LENGTHS",
+    "AmlComputeTarget",
+    "ComputeInstanceTarget",
+    "ComputeKind",
+    "ComputeSpec",
+    "DeployedTarget",
+    "LocalTarget",
+    "OnNodes",
+    "Target",
+    "VirtualMachineTarget",
+]
 
 ComputeSpec: TypeAlias = Annotated[
     AmlComputeSpec | ComputeInstanceSpec | VirtualMachineSpec, Field(discriminator="kind")
 ]
-ComputeKind: TypeAlias = Literal["AmlCompute", "ComputeInstance", "VirtualMachine"]
-KINDS: tuple[ComputeKind, ...] = get_args(ComputeKind)
 OnNodes: TypeAlias = AmlComputeSpec | ComputeInstanceSpec
 """Kinds whose nodes the service makes: they may have a subnet and an identity."""
 NAME_LENGTHS = {"AmlCompute": (3, 32), "ComputeInstance": (3, 24), "VirtualMachine": (2, 16)}
 """Shortest and longest name of each kind (azure-docs how-to-create-attach-compute-studio, resource-name-rules; attached
 ones as in how-to-set-up-training-targets)."""
-
-
-class _Target(BaseModel):
-    """What `runtime` needs of a target; made from specs and ids only, never from a resource's own properties."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-
-
-class _WorkspaceTarget(_Target):
-    id: str
-    """ARM id."""
-    workspace: str
-    """Key of its workspace in the stack."""
-    fixed: dict[str, str] = {}
-    """What can't be changed in place, by field, as text: so that a check without network sees a replacement."""
-
-
-class AmlComputeTarget(_WorkspaceTarget):
-    """A deployed cluster."""
-
-    kind: Literal["AmlCompute"] = "AmlCompute"
-    vm_size: str
-    vm_priority: Literal["Dedicated", "LowPriority"]
-    min_node_count: int
-    max_node_count: int
-
-
-class ComputeInstanceTarget(_WorkspaceTarget):
-    """A deployed instance."""
-
-    kind: Literal["ComputeInstance"] = "ComputeInstance"
-    vm_size: str
-
-
-class VirtualMachineTarget(_WorkspaceTarget):
-    """An attached machine, and how to know it again."""
-
-    kind: Literal["VirtualMachine"] = "VirtualMachine"
-    address: str
-    """Name or IP address; of a machine that the stack made, the one that it got."""
-    ssh_port: int
-    username: str
-    host_key: str | None
-    """The pinned public key, one OpenSSH line; None: not pinned yet, so nothing connects to it."""
-    resource_id: str | None
-    """ARM id, where it is a machine in Azure."""
-    made_here: bool
-    """Whether this stack made the machine; else it was attached as it is, and is never deleted."""
-
-
-class LocalTarget(_Target):
-    """The machine itself; every stack has it, even one that was never brought up."""
-
-    kind: Literal["Local"] = "Local"
-    interpreter: str | None = None
-    environments_folder: str | None = None
-    cpus: int | None = None
-    memory_gib: float | None = None
-
-
-DeployedTarget: TypeAlias = Annotated[
-    AmlComputeTarget | ComputeInstanceTarget | VirtualMachineTarget, Field(discriminator="kind")
-]
-Target: TypeAlias = DeployedTarget | LocalTarget

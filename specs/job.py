@@ -150,7 +150,9 @@ class CommandJob(JobPart):
             return value
         kind = value.get("type")
         if isinstance(kind, str) and kind.lower() in job_words.OTHER_JOB_TYPES:
-            raise PydanticCustomError("job-type", f"a {kind.lower()} job can't be submitted yet; command jobs can")
+            raise PydanticCustomError(
+                "job-type", f"{job_words.with_article(kind.lower())} job can't be submitted yet; command jobs can"
+            )
         if not {"command", "environment"} & set(value):
             keys = ", ".join(map(str, list(value)[:5]))
             raise PydanticCustomError(

@@ -20,6 +20,12 @@ READ_ONLY_ENVIRONMENT = frozenset({"id", "creation_context", "latest_version", "
 SYSTEM_SERVICES = frozenset({"tracking", "studio"})
 """Services that the workspace adds to every job by itself."""
 
+
+def with_article(kind: str) -> str:
+    """Return `a sweep`, `an automl`."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 _JOBS: dict[str, tuple[str, ...]] = {
     "a sweep job": ("trial", "search_space", "sampling_algorithm", "objective", "early_termination"),
     "a pipeline job": ("jobs", "settings", "component", "schedule"),
@@ -54,6 +60,9 @@ JOB |= {
     "instance_type": "stands inside resources: resources: {instance_type: …}.",
     "conda_file": "stands inside environment: environment: {image: …, conda_file: …}.",
     "image": "stands inside environment: environment: {image: …}.",
+    "timeout": "stands inside limits: limits: {timeout: …}, in seconds.",
+    "shm_size": "stands inside resources: resources: {shm_size: …}.",
+    "docker_args": "stands inside resources: resources: {docker_args: …}.",
     "process_count_per_instance": "stands inside distribution: distribution: {type: …, process_count_per_instance: …}.",
 }
 LIMITS: JsonDict = {

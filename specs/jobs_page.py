@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from pydantic import BaseModel
 
 from specs import job_words
+from specs.docs import descriptions
 from specs.job import CommandJob
 from specs.job_support import KINDS, ROWS, Row
 from specs.shapes import first_sentence
@@ -79,7 +80,7 @@ def _fields(model: type[BaseModel], above: str) -> Iterator[tuple[str, str]]:
         here = f"{above}{info.alias or name}"
         parts = list(_parts(info.annotation))
         if here in ROWS:
-            yield here, first_sentence(info.description or "")
+            yield here, first_sentence(descriptions(model).get(name, ""))
         star = "*." if here in {"inputs", "outputs", "services"} else ""
         for part in parts:
             yield from _fields(part, f"{here}.{star}")

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from specs.compute import DeployedTarget, LocalTarget, Target
-from specs.stack import LOCAL
+from specs.targets import LOCAL, DeployedTarget, LocalTarget, Target
 
 SERVERLESS = "serverless"
 """Azure's word for the workspace's own compute, which has no name of its own."""

@@ -10,6 +10,11 @@ class TrainyardError(Exception):
 
     exit_code = 1
 
+    @property
+    def gist(self) -> str:
+        """Return what is wrong in one line, for a record."""
+        return str(self).partition("\n")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -42,3 +47,8 @@ class SpecError(TrainyardError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @property
+    def gist(self) -> str:
+        """Return the first problem in one line."""
+        return str(self.problems[0]).replace("\n ", ":", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from specs import docs
 from specs.stack import StackSpec
 
 FILE = "stacks/stack.schema.json"
@@ -12,5 +13,5 @@ FILE = "stacks/stack.schema.json"
 
 def stack_schema() -> str:
     """Render the schema as text, the same at every call."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **StackSpec.model_json_schema()}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **docs.json_schema(StackSpec)}
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"

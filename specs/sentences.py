@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Details: TypeAlias = "list[ErrorDetails]"
 TYPES = {
     "bool_type", "dict_type", "float_type", "int_type", "list_type", "model_attributes_type", "model_type",
-    "string_type", "date_type",
+    "string_type", "date_type", "int_parsing", "float_parsing", "bool_parsing",
 }  # fmt: skip
 RANGES = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
 LENGTHS = {"string_too_long", "string_too_short", "too_long", "too_short"}

@@ -123,7 +123,9 @@ def bounds(shape: Shape) -> str:
 
 @cache
 def _schema(model: type[BaseModel]) -> Node:
-    return model.model_json_schema()
+    from specs import docs  # for messages only
+
+    return docs.json_schema(model)
 
 
 def _properties(node: Node) -> dict[str, Node]:
@@ -162,7 +164,8 @@ def shape_at(model: type[BaseModel], loc: Loc) -> Shape:
     known = definitions if isinstance(definitions, dict) else {}
     here, about, has_default = _members(schema, known), "", False
     for part in loc:
-        if tagged := [node for node in here if _tag(node)[1] == part]:
+        # A field may have the name of the only kind that there is: a command job's command.
+        if len(here) > 1 and (tagged := [node for node in here if _tag(node)[1] == part]):
             here = tagged
             continue
         below = [step for node in here for step in _steps(node, part)]

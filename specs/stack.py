@@ -11,13 +11,13 @@ from specs.identity import IdentitySpec
 from specs.local import LocalSpec
 from specs.network import Network
 from specs.references import reference_faults
+from specs.targets import LOCAL
 from specs.workspace import ExistingWorkspace, WorkspaceSpec
 
 if TYPE_CHECKING:
     from specs.compute import ComputeSpec
 
-LOCAL = "local"
-"""The target that always exists: this machine."""
+__all__ = ["LOCAL", "StackSpec"]
 
 
 class StackSpec(Spec):

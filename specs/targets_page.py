@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from specs.base import Wire
 from specs.capabilities import Capabilities, capabilities
 from specs.compute import KINDS, NAME_LENGTHS
+from specs.docs import descriptions
 from specs.field_words import TYPES, allowed, default, models, single, title
 from specs.stack import StackSpec
 
@@ -68,6 +69,7 @@ class Row:
     name: str
     """Dotted, from the section's model."""
     field: FieldInfo
+    about: str
     on_change: OnChange
 
 
@@ -105,7 +107,7 @@ def _rows(model: type[BaseModel], prefix: str, inherited: OnChange) -> Iterator[
     for name, field in model.model_fields.items():
         wire = next((item for item in field.metadata if isinstance(item, Wire)), None)
         on_change = wire.on_change if wire else inherited
-        yield Row(prefix + name, field, on_change)
+        yield Row(prefix + name, field, descriptions(model).get(name, ""), on_change)
         inner = single(field.annotation)
         if inner and model is not StackSpec:
             yield from _rows(inner, f"{prefix}{name}.", on_change)
@@ -178,5 +180,5 @@ def _section(section: Section) -> Iterator[str]:
 def _cells(row: Row, model: type[BaseModel]) -> list[str]:
     inner = single(row.field.annotation)
     takes = f"[{title(inner)}](#{title(inner).lower()})" if inner and model is StackSpec else allowed(row.field)
-    told = " ".join((row.field.description or "").split())
+    told = " ".join(row.about.split())
     return [f"`{row.name}`", takes, default(row.field), row.on_change, told.replace("|", "\\|")]

@@ -181,7 +181,7 @@ OTHER_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "environment_variables": {"common use": ("env", "env_vars")},
     "command": {"the v1 SDK": ("script", "entry_script", "arguments", "script_params")},
     "resources": {"the v1 SDK": ("node_count",)},
-    "limits": {"common use": ("timeout", "max_run_duration_seconds")},
+    "limits": {"common use": ("max_run_duration_seconds",)},
     "type": {"the preview of CLI v2": ("job_service_type",)},
     "path": {"the preview of CLI v2": ("local_path",)},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 @command(
     many=True,
     positional=["job"],
-    iterable=["set_"],
+    iterable=["set_", "secret", "allow_secret"],
     help={
         "job": "A job file in Azure ML's CLI v2 schema.",
         "target": "Run it there instead of where the file says.",
         "stack": STACK,
         "set_": "Change a field of the file for this run, as in az ml: PATH=VALUE; several follow, or repeat it.",
+        "secret": "Name of a variable of this shell that the job gets; its value is written nowhere. Repeatable.",
+        "allow_secret": "A file of the code, or a field of the job file, that only looks like a secret. Repeatable.",
         "exact": "Refuse an environment that can only be had translated or substituted.",
         "detach": "Return when the job is accepted instead of streaming its log.",
         "json": JSON,
@@ -34,6 +37,8 @@ def submit(
     target: str | None = None,
     stack: str = "local",
     set_: list[str] | None = None,
+    secret: list[str] | None = None,
+    allow_secret: list[str] | None = None,
     exact: bool = False,
     detach: bool = False,
     json: bool = False,
@@ -45,13 +50,18 @@ def submit(
       invoke submit examples/digits/job.yml --target local
       invoke submit job.yml --set inputs.C=0.5 resources.instance_count=2
       invoke submit job.yml --set compute=azureml:cpu-cluster --set tags.reason="a second try" --detach
+      invoke submit job.yml --target gpu-box --secret HF_TOKEN
 
     """
     from console.running import Asked, submit_and_follow
     from console.yard import Yard
+    from runtime.job_secrets import from_shell
+    from runtime.site import Options
 
     file, overrides = settings(job, set_ or [], sys.argv)
-    asked = Asked(target=target, stack=stack, overrides=overrides, exact=exact)
+    values = from_shell(secret or [], os.environ)
+    options = Options(exact=exact, secrets=values, allow_secrets=tuple(allow_secret or ()))
+    asked = Asked(target=target, stack=stack, overrides=overrides, options=options)
     run = submit_and_follow(Yard.here(), file, asked, follow=not detach, quiet=json)
     if json:
         dump(run.document())

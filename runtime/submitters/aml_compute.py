@@ -20,8 +20,8 @@ from runtime.events import Event, size
 from runtime.events import files as count_files
 from runtime.job_body import TOKEN
 from runtime.site import Look
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget
 from specs.outputs import SERVERLESS
+from specs.targets import AmlComputeTarget, ComputeInstanceTarget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runtime.records import Record
     from runtime.site import Options, Site, Submission
     from runtime.wire import Object
-    from specs.compute import Target
+    from specs.targets import Target
 
 CANCEL = "2023-04-01-preview"
 """Jobs_Cancel."""

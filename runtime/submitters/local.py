@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runtime.records import Record, State
     from runtime.site import Metrics, Options, Site, Submission
     from runtime.wire import Object
-    from specs.compute import Target
+    from specs.targets import Target
 
 NAMED_OUTPUTS = "named-outputs"
 """What Azure lists named outputs as."""
@@ -65,7 +65,7 @@ def launch(site: Site, submission: Submission) -> None:
     run_dir = site.store.attempt_folder(submission.record)
     try:
         layout.private_dir(run_dir)
-        with node_launch.stand_by(run_dir) as standby:
+        with node_launch.stand_by(run_dir, secrets=submission.options.secrets) as standby:
             how = _prepare(site, submission, run_dir)
             site.store.update(
                 submission.record.id,
@@ -136,7 +136,13 @@ def describe(record: Record, source: JobFile, how: Place, inputs: Object) -> Obj
         "timeout_s": limit.total_seconds() if limit else None,
         "tags": dict(source.job.tags),
         "created": record.created,
+        **named_secrets(record),
     }
+
+
+def named_secrets(record: Record) -> Object:
+    """Return what `job.json` says of secrets: their names, so that no supervisor runs the job without them. Pure."""
+    return {"secrets": [*record.secrets]} if record.secrets else {}
 
 
 def look(site: Site, record: Record) -> Look:
@@ -148,7 +154,7 @@ def look(site: Site, record: Record) -> Look:
         if status.terminal:
             status = control.settle(run_dir)
         elif status.state == statuses.NOT_STARTED and not submitting:
-            return _never_started(record, run_dir)
+            return _never_started(site, record, run_dir)
     except ValueError as error:
         return Look("Unknown", reason=f"the run's folder is damaged: {error}", lost=True)
     started = status.times.get("running") or status.times.get("preparing")
@@ -167,10 +173,12 @@ def look(site: Site, record: Record) -> Look:
     )
 
 
-def _never_started(record: Record, run_dir: Path) -> Look:
+def _never_started(site: Site, record: Record, run_dir: Path) -> Look:
     """Judge a run without a status and without a submitter."""
     if processes.is_locked(run_dir / layout.LOCK):
         return Look("NotStarted", phase=record.phase)
+    if statuses.read(run_dir) is not None:
+        return look(site, record)  # it began, and even ended, between two looks
     if run_dir.is_dir():
         # A supervisor that is only now starting ends at once when it finds this.
         control.cancel(run_dir, "the submission was interrupted")

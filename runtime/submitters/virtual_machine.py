@@ -32,7 +32,7 @@ from runtime.records import Machine
 from runtime.site import Look, Point, RunFile
 from runtime.ssh import Door
 from runtime.submitters import local
-from specs.compute import VirtualMachineTarget
+from specs.targets import VirtualMachineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from runtime.records import Record, State
     from runtime.site import Metrics, Options, Site, Submission
     from runtime.wire import Object
-    from specs.compute import Target
+    from specs.targets import Target
 
 CHUNK = 1 << 20
 PIECE = 4 << 20
@@ -97,7 +97,7 @@ def launch(site: Site, submission: Submission) -> None:
     except SubmissionUnknownError:
         raise
     except TrainyardError as error:
-        failed = Look("Failed", reason=f"not submitted: {str(error).splitlines()[0]}")
+        failed = Look("Failed", reason=f"not submitted: {error.gist}")
         mirror.update(site, record, failed, None)
         raise
     finally:
@@ -132,8 +132,9 @@ def _launch(site: Site, submission: Submission, host: Host) -> None:
         mirror.update(site, record, never, None)
         return
     store.update(record.id, phase="sending", sent=stamp(site.clock.now()))
-    body = wire.dump({**goods.described(), "job": describe(kept, submission.source, goods, how)})
-    _start(submission, host, goods, body)
+    given: Object = {"secrets": {**submission.options.secrets}} if submission.options.secrets else {}
+    whole: Object = {**goods.described(), "job": describe(kept, submission.source, goods, how), **given}
+    _start(submission, host, goods, whole)
     store.update(record.id, phase="acknowledged")
 
 
@@ -234,16 +235,17 @@ def describe(record: Record, source: JobFile, goods: Cargo, how: Place) -> Objec
         "timeout_s": limit.total_seconds() if limit else None,
         "tags": dict(source.job.tags),
         "created": record.created,
+        **local.named_secrets(record),
     }
 
 
-def _start(submission: Submission, host: Host, goods: Cargo, body: bytes) -> None:
+def _start(submission: Submission, host: Host, goods: Cargo, whole: Object) -> None:
     """Have the run started; asked again until it is answered. Raises `SubmissionError`, `SubmissionUnknownError`."""
     record = submission.record
-    request: Object = {"do": "launch", "run": record.id, "attempt": record.attempt, "token": record.token}
+    request: Object = {**_request(record, "launch"), "token": record.token, "given": whole}
     for _ in range(TRIES):
         try:
-            said = host.ask(request, body, lambda: crash.point("put-sent")).said
+            said = host.ask(request, on_sent=lambda: crash.point("put-sent")).said
         except ConnectionLostError as lost:
             raise SubmissionUnknownError(record.id, str(lost)) from None
         if "folder" in said:
@@ -261,18 +263,20 @@ def look(site: Site, record: Record) -> Look:
     """Ask the machine, and pass on to the workspace's history what it says."""
     if record.machine is None:
         return _unsent(site, record)
-    submitting = record.phase != "acknowledged" and site.store.is_submitting(record.id)
-    request = {**_request(record, "look"), "give_up": record.phase != "acknowledged" and not submitting}
+    launched = record.phase == "acknowledged"
+    submitting = not launched and site.store.is_submitting(record.id)
+    request = {**_request(record, "look"), "give_up": not launched and not submitting, "launched": launched}
     said = hosts.of_record(site, record).ask(request).said
     if not said.get("found") or said.get("token") != record.token:
         if submitting:
             return Look(record.state, phase=record.phase)
-        if record.phase != "acknowledged":
+        if not launched:
             return _unsent(site, record)
         reason = f"{record.target} does not have it: it is still being sent, or its folder there was deleted"
         return Look("Unknown", reason=reason, lost=True)
-    found = _seen(record, said)
-    mirror.update(site, record, found, said)
+    found = _seen(record, said, submitting=submitting)
+    if not submitting:
+        mirror.update(site, record, found, said)
     return found
 
 
@@ -288,14 +292,16 @@ def _unsent(site: Site, record: Record) -> Look:
 def _never_started(record: Record) -> Look:
     if record.cancel_requested:
         return Look("Canceled", reason="canceled before it started", phase=record.phase)
-    reason = "the submission was interrupted before the run started; nothing ran. Submit it again"
+    who = "supervisor died" if record.phase == "acknowledged" else "submission was interrupted"
+    reason = f"the {who} before the run started; nothing ran. Submit it again"
     return Look("Failed", reason=reason, phase=record.phase)
 
 
-def _seen(record: Record, said: Object) -> Look:
+def _seen(record: Record, said: Object, *, submitting: bool) -> Look:
     status = statuses.parse(wire.obj(said.get("status")))
-    if status.state == statuses.NOT_STARTED and not said.get("supervised") and record.phase != "acknowledged":
-        return _never_started(record)
+    if status.state == statuses.NOT_STARTED and not said.get("supervised"):
+        # Its folder is there before its supervisor is; whoever submits it is about to start that one.
+        return Look(record.state, phase=record.phase) if submitting else _never_started(record)
     duration = status.duration_s
     if duration is None and not status.terminal:
         duration = clock.seconds_between(status.times.get("running"), wire.text(said.get("now")))

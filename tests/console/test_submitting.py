@@ -76,3 +76,42 @@ def test_what_is_wrong_with_settings_is_said_all_at_once_and_nothing_is_made(tmp
         "  must be a whole number, 1 or more.   [rule range]",
         "2 errors, nothing was sent.",
     ]
+
+
+def told(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Submit a job here, as a user does."""
+    (folder / "Pulumi.yaml").write_text("name: trainyard\n")
+    (folder / "tasks.py").write_text((ROOT / "tasks.py").read_text())
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "submit", "job.yml", "--target", "local", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TRAINYARD_CACHE": str(folder / "cache"), **variables},
+    )
+
+
+@pytest.mark.processes
+def test_a_secret_is_named_and_its_value_is_neither_taken_from_the_command_line_nor_shown(tmp_path: Path) -> None:
+    job = (
+        'command: echo "<$HF_TOKEN> ${#HF_TOKEN}"\nenvironment: {image: python, conda_file: {dependencies: [python]}}\n'
+    )
+    (tmp_path / "job.yml").write_text(job)
+    done = told(tmp_path, "--secret", "HF_TOKEN", "--secret", "OTHER", HF_TOKEN="correct-horse", OTHER="battery-staple")
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["<***> 13"]), done.stderr
+    refused = told(tmp_path, "--secret", "HF_TOKEN=correct-horse", "--secret", "UNSET_VARIABLE")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines() == [
+        "error: --secret: HF_TOKEN",
+        "  takes the name of a variable, never its value: a command line can be read by every user of this machine, "
+        "and the shell keeps it. Make a new secret in place of that one, then set the variable without showing it: "
+        "read -rs HF_TOKEN; export HF_TOKEN   [rule job-secret]",
+        "error: --secret: UNSET_VARIABLE",
+        "  is not set in this shell. Set it without showing it: read -rs UNSET_VARIABLE; export UNSET_VARIABLE   "
+        "[rule job-secret]",
+        "2 errors, nothing was sent.",
+    ]
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "job.yml"]
+    assert not [path for path in kept if b"correct-horse" in path.read_bytes() or b"battery" in path.read_bytes()]

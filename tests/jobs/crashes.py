@@ -7,7 +7,9 @@ an emulator or an sshd that is killed hits all runs that are in flight.
 
 from __future__ import annotations
 
+import faulthandler
 import random
+import signal
 import sys
 import threading
 import time
@@ -22,7 +24,7 @@ from runtime import hosts
 from runtime.clock import SYSTEM, stamp
 from tests.jobs.judge import Expected, Verdict, changed, judge
 from tests.jobs.line import TARGETS
-from tests.jobs.stage import WITHOUT_END, staged, state_of, until
+from tests.jobs.stage import WITHOUT_END, staged, state_of, until, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 STEPS = ("intent", "snapshot", "environment", "uploaded", "put-sent", "acknowledged", "any")
 """`any`: at a moment that the dice choose."""
 PHASES = ("prepare", "run", "finalize")
+MOMENTS = {"sshd": ("upload", "launch", "run", "any"), "emulator": ("send", "queue", "run", "any")}
+"""What one of several runs has come to when these are killed."""
 SHARES = {"submitter": 0.42, "supervisor": 0.26, "emulator": 0.16}
 """Of the points; the rest is sshd's."""
 LANES = 4
@@ -39,9 +43,9 @@ LANES = 4
 BATCHES = {"emulator": ("cpu-cluster", "notebook", "cpu-cluster", "gpu-box", "cpu-cluster", "notebook"),
            "sshd": ("gpu-box",) * 5}  # fmt: skip
 """Runs in flight when these are killed."""
-UPLOAD = 1_500_000
-SPREAD_S = 2.5
-"""How long after the first submission the kill comes at the latest."""
+UPLOAD = 3_000_000
+SPREAD_S, AIMED_S = 2.0, 0.15
+"""How long after the first submission, or after the moment that is waited for, the kill comes at the latest."""
 RUN_S, LINGER_S = 0.5, 0.5
 """How long a job runs, or ends, at least, where a kill is to hit it there."""
 KILLED = -9
@@ -96,7 +100,8 @@ class Tally:
         rows: dict[tuple[str, str, str], Counter[str]] = {}
         for point, verdict in self.verdicts:
             row = rows.setdefault((point.victim, point.step, point.target), Counter())
-            row.update(["points", *(["hit"] if verdict.hit else []), verdict.state, *(["faults"] if verdict.faults else [])])
+            row.update(["points", verdict.state])
+            row.update({"hit": verdict.hit, "faults": bool(verdict.faults)})
         names = ("points", "hit", "Completed", "Failed", "Canceled", "none", "faults")
         lines = [f"{'victim':10} {'step':12} {'target':11}" + "".join(f"{name:>10}" for name in names)]
         for (victim, step, target), row in sorted(rows.items()):
@@ -117,13 +122,14 @@ def planned(count: int, seed: int, targets: tuple[str, ...]) -> list[Point]:
     combinations = {
         "submitter": list(product(STEPS, targets)),
         "supervisor": list(product(PHASES, targets)),
-        **{victim: [("any", target) for target in batch] for victim, batch in batches.items()},
+        **{victim: list(product(MOMENTS[victim], batch)) for victim, batch in batches.items()},
     }
     points = list[Point]()
     for victim, share in shares.items():
         for step, target in islice(cycle(combinations[victim]), share):
             far = target != "local"
             canceled = dice.choice(["here", "elsewhere"] if far else ["here"]) if dice.random() < 0.2 else ""
+            canceled = "" if step == "finalize" else canceled  # it ends by itself, and soon
             elsewhere = far and dice.random() < 0.4
             points.append(Point(len(points), victim, step, target, dice.getrandbits(32), canceled, elsewhere))
     return points
@@ -208,7 +214,7 @@ def _supervisor(stage: Stage, point: Point) -> Verdict:
     dice = random.Random(point.seed)  # noqa: S311 - moments
     task = _task(stage, point, dice)
     own = {"TRAINYARD_CACHE": str(stage.base / "caches" / point.name)}
-    fresh = own if (point.step, point.target) == ("prepare", "local") and dice.random() < 0.5 else {}  # noqa: PLR2004
+    fresh = own if (point.step, point.target) == ("prepare", "local") and dice.random() < 0.5 else {}
     submitter = stage.submitting(task, **fresh)
     submitter.begun()
     hit = kill_supervisor(stage, task, point.step, dice)
@@ -250,30 +256,32 @@ def _outage(stage: Stage, points: list[Point], tally: Tally) -> None:
     tasks = [_task(stage, point, dice, UPLOAD if point.victim == "sshd" else 100_000) for point in points]
     submitters: list[Submitter] = []
     moments = list[str]()
-    down = threading.Thread(target=_down, args=(stage, points[0].victim, dice.getrandbits(32), moments))
+    down = threading.Thread(target=_down, args=(stage, points[0], tasks, moments))
     down.start()
     for task in tasks:
         submitters.append(stage.submitting(task))
         time.sleep(dice.uniform(0.0, SPREAD_S / 2 / len(tasks)))
     down.join()
-    with ThreadPoolExecutor(len(points)) as pool:
-        def end(point: Point, task: Task, submitter: Submitter) -> None:
-            submitter.ended()
-            verdict = _judged(stage, point, task, submitter, _expected(point))
-            if record := verdict.record:
-                verdict.hit = any(record.created <= moment <= (record.ended or moment) for moment in moments)
-            tally.add(point, verdict)
 
+    def end(point: Point, task: Task, submitter: Submitter) -> None:
+        submitter.ended()
+        verdict = _judged(stage, point, task, submitter, _expected(point))
+        if record := verdict.record:
+            verdict.hit = any(record.created <= moment <= (record.ended or moment) for moment in moments)
+        tally.add(point, verdict)
+
+    with ThreadPoolExecutor(len(points)) as pool:
         for future in [pool.submit(end, *given) for given in zip(points, tasks, submitters, strict=True)]:
             future.result()
 
 
-def _down(stage: Stage, victim: str, seed: int, moments: list[str]) -> None:
-    dice = random.Random(seed)  # noqa: S311 - moments
+def _down(stage: Stage, point: Point, tasks: list[Task], moments: list[str]) -> None:
+    dice = random.Random(point.seed + 1)  # noqa: S311 - moments
     for _ in range(dice.choice([1, 1, 2])):
-        time.sleep(dice.uniform(0.0, SPREAD_S))
+        aimed = point.step != "any" and until(lambda: any(_come_to(stage, task, point.step) for task in tasks), 2.0)
+        time.sleep(dice.uniform(0.0, AIMED_S if aimed else SPREAD_S))
         moments.append(stamp(SYSTEM.now()))
-        if victim == "emulator":
+        if point.victim == "emulator":
             stage.kill_emulator()
             time.sleep(dice.uniform(0.0, 0.3))
             stage.start_emulator()
@@ -285,6 +293,18 @@ def _down(stage: Stage, victim: str, seed: int, moments: list[str]) -> None:
             machine.start()
 
 
+def _come_to(stage: Stage, task: Task, step: str) -> bool:
+    """Tell whether a run is where it is to be hit."""
+    record = stage.spied(task)
+    if record is None or record.terminal:
+        return False
+    if step == "run":
+        return (stage.witness / record.id).exists()
+    if step == "upload":
+        return record.machine is not None and record.phase == "intent"
+    return record.phase == ("acknowledged" if step == "queue" else "sending")
+
+
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -292,10 +312,13 @@ def say(line: str) -> None:
 
 def main(folder: Path, count: int, seed: int) -> int:
     """Sweep, print, and tell whether all was right."""
+    faulthandler.register(signal.SIGUSR1)  # tells where it hangs, should it
     folder.mkdir(parents=True, exist_ok=True)
     with staged(folder) as stage:
         targets = tuple(target for target in TARGETS if target != "gpu-box" or stage.line.machine is not None)
-        tally = sweep(stage, planned(count, seed, targets))
+        points = planned(count, seed, targets)
+        with watched(stage.project.root):
+            tally = sweep(stage, points)
         late = changed(stage, [verdict for _, verdict in tally.verdicts])
         took = time.monotonic() - tally.began
     for line in (*tally.table(), *(f"BAD at the end: {fault}" for fault in late)):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from runtime.site import Site
     from tests.jobs.stage import Stage, Task
 
-NOTHING_RAN = ("nothing ran", "not submitted", "before it started", "before it was sent", "before the workspace accepted")
+NOTHING_RAN = ("nothing ran", "not submitted", "before it started", "before it was sent", "before it began",
+               "could not be started")  # fmt: skip
 """Words of a reason that promise that the job was not executed."""
 DIED = "supervisor"
 """Word of a reason that tells of a killed supervisor."""

@@ -83,7 +83,7 @@ class Line:
 
 @contextmanager
 def opened(base: Path) -> Iterator[Line]:
-    """Make all four in a folder, with a cache of their own. Without sshd `gpu-box` is left out; in CI that is a failure.
+    """Make all four in a folder, with a cache of their own. Without sshd `gpu-box` is left out; in CI it may not be.
 
     Until the end HOME is the folder's, and the variables of this process lead nowhere else.
     """

@@ -41,6 +41,7 @@ PLAIN: Json = {"image": "python:3.11-slim", "conda_file": {"dependencies": ["pyt
 WITNESS = 'printf "%s\\n" "$AZUREML_RUN_ID" >> "{folder}/$AZUREML_RUN_ID"'
 """One line a run, in one write, to a file outside of it."""
 WITHIN_S = 240.0
+PRELOADED = ["tests.runtime.kit", "runtime.submit", "runtime.submitters.local", "runtime.submitters.aml_compute"]
 TURN = turns.turn
 FIGURES = {
     "commits": "the commit itself",
@@ -137,7 +138,7 @@ def submitted(base: Path, count: int, running: int) -> Outcome:
     kit.a_job(project.root, command=WITNESS.format(folder=witness), inputs=None, environment=PLAIN)
     submit(project.root / "job.yml", "local", stack=None, project=project).wait(WITHIN_S)  # builds the environment
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.runtime.kit", "runtime.submit", "runtime.submitters.local", "runtime.submitters.aml_compute"])
+    context.set_forkserver_preload(PRELOADED)
     barrier, told = context.Barrier(count), context.SimpleQueue()
     environ = dict(os.environ)
     # Those that run are spread among the others.

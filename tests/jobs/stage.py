@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +22,10 @@ from node import status as statuses
 from runtime import hosts
 from runtime.errors import TrainyardError
 from runtime.project import Project
+from runtime.runs import list_runs
 from runtime.site import open_site
 from runtime.submit import submit
+from runtime.submitters import aml_compute
 from tests.jobs.line import Line, opened
 from tests.runtime import kit
 from tests.ssh import kit as ssh
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
+    from multiprocessing.synchronize import Event
 
     from runtime.records import Record
     from runtime.site import Site
@@ -44,7 +49,9 @@ COMMAND = (
 """One line a job, in one write, outside of the run; what it leaves behind makes its end take a moment."""
 SAID = b"hello\nbye\n"
 WITHOUT_END = 60.0
-_FIND_S = 0.005
+LATE_S = 8.0
+"""In place of a minute: how long a job that was sent without an answer is asked after. On loopback none comes later."""
+_FIND_S, WATCH_S = 0.005, 0.3
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class Stage:
 
     def found(self, site: Site, task: Task) -> list[Record]:
         return [record for record in site.store.all() if record.experiment == task.name]
+
+    def spied(self, task: Task) -> Record | None:
+        """Return its run as it is this moment, without reading all the others."""
+        names = [path.name for path in self.project.runs.glob(f"{task.name}-*")]
+        return self.line.site.store.get(names[0]) if names else None
 
     def submitting(self, task: Task, **environ: str) -> Submitter:
         """Start a process that submits."""
@@ -142,6 +154,10 @@ def _with_variable(entry: str) -> list[int]:
     return [pid for pid in pids if processes.environment_has(pid, entry) and processes.start_time(pid) is not None]
 
 
+_BOOKS = threading.Lock()
+"""Every start of a process reaps the others, and an exit code can be read once."""
+
+
 class Submitter:
     """A process that submits one job; it says when it begins, and how that ended unless it is killed."""
 
@@ -150,7 +166,8 @@ class Submitter:
         context.set_forkserver_preload(PRELOADED)
         self._heard, said = context.Pipe(duplex=False)
         self.process: ForkServerProcess = context.Process(target=_submit, args=(root, task, environ, said), daemon=True)
-        self.process.start()
+        with _BOOKS:
+            self.process.start()
         said.close()
         self.words: str | None = None
 
@@ -164,7 +181,9 @@ class Submitter:
 
     def ended(self) -> int | None:
         """Wait for its end; returns its exit code, and keeps what it said."""
-        self.process.join(WITHIN_S * 2)
+        wait([self.process.sentinel], WITHIN_S * 2)
+        with _BOOKS:
+            self.process.join(0)
         with contextlib.suppress(EOFError):
             while self._heard.poll() and (said := self._heard.recv()):
                 self.words = None if said == "begin" else str(said)
@@ -187,6 +206,36 @@ def _submit(root: Path, task: Task, environ: dict[str, str], said: Connection) -
         said.send(f"{type(error).__name__}: {error}")
     finally:
         hosts.close(site)
+
+
+@contextlib.contextmanager
+def watched(root: Path) -> Iterator[None]:
+    """Have a process list the runs all the time, as `runs --watch` does: looking must never change how a run ends."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    enough = context.Event()
+    process = context.Process(target=_watch, args=(root, dict(os.environ), enough), daemon=True)
+    with _BOOKS:
+        process.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        wait([process.sentinel], WITHIN_S)
+        with _BOOKS:
+            process.join(0)
+        assert process.exitcode == 0, f"who watched ended with {process.exitcode}"
+
+
+def _watch(root: Path, environ: dict[str, str], enough: Event) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    project = Project(root)
+    site = open_site(project)
+    aml_compute.LATE_S = LATE_S
+    while not enough.wait(WATCH_S):
+        list_runs(project, site=site)
+    hosts.close(site)
 
 
 def state_of(run_dir: Path) -> str:
@@ -215,8 +264,7 @@ def staged(base: Path) -> Iterator[Stage]:
         # An empty home has the credentials of its user, and the workspace's id.
         patch.setenv("ARM_SUBSCRIPTION_ID", kit.WORKSPACE.split("/")[2])
         patch.setenv("TRAINYARD_EMULATOR", str(line.project.emulator_home))
+        patch.setattr(aml_compute, "LATE_S", LATE_S)
         made = Stage(line, base)
         made.witness.mkdir(parents=True)
         yield made
-
-

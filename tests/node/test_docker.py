@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node import docker, environments, layout, processes, prune, reading
+from node import docker, environments, launch, layout, processes, prune, reading
 from node import status as statuses
 from node.installers import EnvironmentRefused
 from node.job import parse
@@ -138,6 +139,31 @@ def test_values_reach_the_container_unchanged_and_are_on_no_command_line(
     assert [path.name for path in run_dir.rglob("*") if path.is_file() and canary in path.read_text("latin-1")] == [
         "job.json"
     ]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", [None, "mpi"])
+def test_a_secret_reaches_the_container_and_neither_the_engines_words_nor_the_log(
+    runs: Runs, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, kind: str | None
+) -> None:
+    canary = "canary 'of' \"hf_7713\""
+    monkeypatch.setenv("HF_TOKEN", canary)
+    if kind and shutil.which("mpirun") is None:
+        pytest.skip("mpirun is not installed (Debian: openmpi-bin)")
+    distribution: Json = {"kind": kind, "nodes": ["127.0.0.1"], "node_rank": 0, "processes": 2, "master_port": 29500}
+    run_dir = runs.create(
+        'printf "%s" "$HF_TOKEN" | sha256sum; echo "<$HF_TOKEN>"',
+        environment=plan(tmp_path),
+        secrets=["HF_TOKEN"],
+        **({"distribution": distribution} if kind else {}),
+    )
+    launch.start(run_dir, secrets={"HF_TOKEN": canary})
+    assert runs.end(run_dir).state == "Completed", runs.log(run_dir)
+    said = f"{hashlib.sha256(canary.encode()).hexdigest()}  -\n<***>\n"
+    logs = [name for name in layout.logs(run_dir) if name.startswith("user_logs") and "mpirun" not in name]
+    assert [(run_dir / name).read_text() for name in logs] == [said] * (2 if kind else 1)
+    assert not [call for call in engine.calls if "7713" in " ".join(call)]
+    assert not [path for path in run_dir.rglob("*") if path.is_file() and "7713" in path.read_text("latin-1")]
 
 
 @pytest.mark.processes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import secrets
 import shutil
 import sys
 import tempfile
@@ -83,7 +84,9 @@ def make_spot(site: Site) -> None:
 def a_checkpointing_job(folder: Path, **changes: Json) -> Path:
     """Write the example's job with quick steps and without packages."""
     command = f"python train.py --steps {STEPS} --seconds-per-step {STEP_S}"
-    job = kit.a_job(folder, command=command, inputs=None, **changes)
+    # Runs of many clones share one workspace here, and their names must not meet.
+    experiment = f"spot-{secrets.token_hex(4)}"
+    job = kit.a_job(folder, command=command, inputs=None, experiment_name=experiment, **changes)
     shutil.copytree(EXAMPLE / "src", folder / "src", dirs_exist_ok=True)
     return job
 

@@ -58,6 +58,23 @@ def test_no_connection_at_all_is_said_within_seconds(
     assert clock.seconds <= 5
 
 
+def test_a_sign_in_that_does_not_answer_is_tried_again_for_as_long(
+    plane: ControlPlane, transport: kit.FakeTransport, clock: kit.HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_self: object, _scope: str, *, renew: bool = False) -> str:
+        if clock.seconds < 2:
+            raise ConnectionLostError("can't sign in: localhost:1: Connection refused")
+        return "token"
+
+    monkeypatch.setattr(kit.FakeAccess, "token", away)
+    transport.replies["PUT", JOB] = [(201, {"id": "j"})]
+    assert plane.put_once(JOB, {}, "1") == {"id": "j"}
+    assert (2 <= clock.seconds <= 5, transport.asked) == (True, [("PUT", JOB)])
+    monkeypatch.setattr(clock, "seconds", -10.0)
+    with pytest.raises(ConnectionLostError, match=r"^no answer: can't sign in: localhost:1: Connection refused\."):
+        plane.put_once(JOB, {}, "1")
+
+
 @pytest.mark.parametrize("reply", [UnansweredError("cut"), (500, None), (504, None)])
 def test_what_must_not_run_twice_is_not_repeated_after_an_unknown_outcome(
     plane: ControlPlane, transport: kit.FakeTransport, reply: kit.Reply

@@ -18,6 +18,7 @@ from runtime.events import Event
 from runtime.inputs import Home
 from runtime.jobfile import open_job
 from runtime.site import open_site
+from runtime.transport import NotSentError
 from tests.runtime import kit
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def test_a_redirect_away_from_https_is_refused(tmp_path: Path, web: Web) -> None
     web.pages["/x"] = (302, {"Location": "http://localhost/y?sig=secret"}, b"")
     with pytest.raises(RefusedError) as refused:
         inputs.fetch(source, "data", None, tmp_path / "cache", lambda _: None)
-    assert str(refused.value) == f"{web.url}/x leads to http://localhost/y, which is not HTTPS. [redirect]"
+    _, _, words = str(refused.value).partition("fetched: ")
+    assert words == f"{web.url}/x leads to http://localhost/y, which is not HTTPS. [redirect]"
 
 
 def test_a_file_that_is_not_there_says_so_without_its_signature(tmp_path: Path, web: Web) -> None:
@@ -121,7 +123,8 @@ def test_a_file_that_is_not_there_says_so_without_its_signature(tmp_path: Path, 
     web.pages["/x"] = (404, {}, b"")
     with pytest.raises(RefusedError) as refused:
         inputs.fetch(source, "data", None, tmp_path / "cache", lambda _: None)
-    assert str(refused.value) == f"{web.url}/x: Not Found. [HTTP 404]"
+    _, _, words = str(refused.value).partition(": ")
+    assert words == f"inputs.data.path can't be fetched: {web.url}/x: Not Found. [HTTP 404]"
 
 
 @pytest.mark.parametrize(
@@ -206,3 +209,27 @@ def test_blobs_of_a_workspace_are_fetched_once_per_content(line: Project, tmp_pa
     assert "inputs.data.path = azureml://datastores/workspaceblobstore/paths/sets/none" in str(error.value)
     assert "leads to no file" in str(error.value)
     assert json.dumps(inputs.needs_workspace(source)) == "[]"
+
+
+def test_an_input_that_nobody_answers_for_is_told_at_its_line_and_not_as_the_emulators_fault(tmp_path: Path) -> None:
+    away = NotSentError("team.blob.core.windows.net:443: Name or service not known")
+    transport = kit.FakeTransport(on=lambda _request: away)
+    home = Home(kit.fake_plane(transport, kit.HeldClock()), kit.WORKSPACE)
+    source = job(tmp_path / "job", path="https://team.blob.core.windows.net/sets/a.csv", type="uri_file")
+    with pytest.raises(ConnectionLostError) as lost:
+        inputs.fetch(source, "data", home, tmp_path / "cache", print)
+    at, _, words = str(lost.value).partition(": ")
+    assert at.rpartition("/")[2] == "job.yml:1:175"
+    assert words == (
+        "inputs.data.path can't be fetched: no answer: team.blob.core.windows.net:443: Name or service not known"
+    )
+
+
+def test_a_datastore_that_is_not_there_is_told_at_the_input_s_line(tmp_path: Path) -> None:
+    transport = kit.FakeTransport(on=lambda _request: (404, {"error": {"code": "UserError", "message": "no such"}}))
+    home = Home(kit.fake_plane(transport, kit.HeldClock()), kit.WORKSPACE)
+    source = job(tmp_path / "job", path="azureml://datastores/none/paths/a.csv", type="uri_file")
+    with pytest.raises(RefusedError) as refused:
+        inputs.fetch(source, "data", home, tmp_path / "cache", print)
+    assert str(refused.value).partition(": ")[2] == "inputs.data.path can't be fetched: no such. [UserError]"
+    assert refused.value.status == 404

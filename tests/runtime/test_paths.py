@@ -63,8 +63,8 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 @given(st.text(max_size=100))
 def test_every_proposed_id_is_a_jobs_name(text: str) -> None:
-    for attempt in (0, 5):
-        proposed = names.propose(text, attempt)
+    for attempt, shared in ((0, False), (5, False), (0, True), (5, True)):
+        proposed = names.propose(text, attempt, shared=shared)
         job = {"name": proposed, "command": "true", "environment": "azureml:a:1"}
         assert CommandJob.model_validate(job).name == proposed
         assert proposed.replace("-", "").isalnum()

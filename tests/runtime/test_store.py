@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
-from runtime import turns
+from runtime import spool, turns
 from runtime.errors import StoreError
 from runtime.project import Project as ProjectFolder
 from runtime.project import private_folder
@@ -194,6 +195,47 @@ def test_a_store_that_is_held_for_too_long_says_so(project: Project, monkeypatch
         f"{store.folder / '.store.db'}: another process has held it for more than 0.05 s. Nothing was changed"
     )
     assert store.insert(a_record("other"))
+
+
+def test_whoever_writes_next_commits_the_intents_that_wait(project: Project) -> None:
+    store = Store(project)
+    store.insert(a_record("first"))
+    waiting = [spool.leave(store.folder / ".queue", a_record(name)) for name in ("second", "FIRST", "third")]
+    assert [spool.answer(path) for path in waiting] == [None, None, None]
+    store.update("first", state="Running")
+    assert [record.id for record in store.all()] == ["first", "second", "third"]
+    assert [spool.answer(path) for path in waiting] == [True, False, True]
+    assert list((store.folder / ".queue").iterdir()) == []
+
+
+def test_an_intent_that_was_committed_and_not_told_is_told_by_the_next_writer(project: Project) -> None:
+    store = Store(project)
+    store.insert(a_record())
+    waiting = spool.leave(store.folder / ".queue", a_record())
+    assert store.insert(a_record("next"))
+    assert spool.answer(waiting) is True
+
+
+def test_an_intent_counts_as_being_submitted_from_its_first_moment(project: Project) -> None:
+    store = Store(project)
+    assert store.insert(a_record(), mark=True)
+    assert Store(project).is_submitting("digits-quiet-heron")
+    assert not Store(project).insert(a_record(token="other"), mark=True)
+    with store.submitting("digits-quiet-heron"):
+        assert store.is_submitting("digits-quiet-heron")
+    assert not store.is_submitting("digits-quiet-heron")
+    assert not store.insert(a_record(token="other"), mark=True)
+    assert not store.is_submitting("digits-quiet-heron")
+
+
+def test_an_intent_that_a_transaction_did_not_commit_waits_on(project: Project) -> None:
+    store = Store(project)
+    store.insert(a_record("first"))
+    waiting = spool.leave(store.folder / ".queue", a_record("second"))
+    with pytest.raises(ValidationError):
+        store.update("first", state="Nonsense")
+    assert spool.answer(waiting) is None
+    assert [record.id for record in store.all()] == ["first"]
 
 
 SUBMITTERS = 200

@@ -289,3 +289,29 @@ def test_what_is_wrong_in_an_environments_own_file_is_placed_there(tmp_path: Pat
 def test_a_template_without_quotes_is_told_how_to_be_written(tmp_path: Path) -> None:
     message = "a key must be plain text, not a list or mapping. A template is written in quotes: '{{ … }}'."
     assert refused(tmp_path, "command: run\ninputs:\n  x: {{ rate }}\n") == [(4, "inputs.x", "yaml-key", message)]
+
+
+@pytest.mark.parametrize(("given", "noun"), [("[echo, hi]", "a list"), ("{sh: hi}", "a mapping"), ("12", "a number")])
+def test_a_command_that_is_no_text_is_not_taken_for_a_kind_of_job(tmp_path: Path, given: str, noun: str) -> None:
+    ((_, field, rule, message),) = refused(tmp_path, f"command: {given}\n")
+    assert (field, rule, message.partition(":")[0]) == ("command", "type", f"must be text, not {noun}")
+
+
+def test_a_number_in_words_is_answered_in_our_words(tmp_path: Path) -> None:
+    found = refused(tmp_path, "command: run\nresources: {instance_count: two}\n")
+    message = "must be a whole number, 1 or more, not text."
+    assert found == [(3, "resources.instance_count", "type", message)]
+
+
+def test_a_limit_at_the_top_is_told_where_it_stands(tmp_path: Path) -> None:
+    found = refused(tmp_path, "command: run\ntimeout: 60\nshm_size: 2g\n")
+    assert [message for *_, message in found] == [
+        "stands inside limits: limits: {timeout: …}, in seconds.",
+        "stands inside resources: resources: {shm_size: …}.",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("sweep", "a sweep job"), ("automl", "an automl job")])
+def test_another_kind_of_job_is_called_by_its_name(tmp_path: Path, kind: str, words: str) -> None:
+    ((_, _, rule, message),) = refused(tmp_path, f"command: run\ntype: {kind}\n")
+    assert (rule, message) == ("job-type", f"{words} can't be submitted yet; command jobs can.")

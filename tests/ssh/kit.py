@@ -45,7 +45,7 @@ VM = f"{kit.WORKSPACE}/computes/gpu-box"
 SYSTEM_PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """Where a machine's python3 is."""
 PLAIN: Json = {"image": "python:3.11-slim", "conda_file": {"dependencies": ["python=3.11"]}}
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 REFUSED = {"error": {"code": "AuthorizationFailed", "message": "The client may not perform the action"}}
 
 

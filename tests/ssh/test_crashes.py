@@ -60,7 +60,7 @@ def test_a_killed_submitter_leaves_a_run_that_is_judged_rightly(
 ) -> None:
     witness = tmp_path / "witness"
     kit.a_job(client.project.root, f"echo once >> {witness}")
-    run = killed_at(client, point).wait(30)
+    run = killed_at(client, point).wait(120)
     assert run.state in states
     assert (witness.read_text() if witness.exists() else "") == ("once\n" if run.state == "Completed" else "")
     if run.state == "Failed":

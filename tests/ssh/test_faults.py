@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from runtime.runs import Run
 
-HASTY = Policy(total_s=20.0, first_s=0.02, most_s=0.1)
+HASTY = Policy(total_s=90.0, first_s=0.02, most_s=0.1)
 LINES = b"".join(b"line %d\n" % number for number in range(200))
 TALK = "i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); sleep 0.005; done"
 
@@ -35,6 +35,14 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry at once, so that the tests don't wait."""
     monkeypatch.setattr(hosts, "PATIENT", HASTY)
     monkeypatch.setattr(hosts, "BRIEF", HASTY)
+
+
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notice silence within a second."""
+    assert ssh.QUIET_S + ssh.ANSWER_S <= 60
+    monkeypatch.setattr(ssh, "QUIET_S", 0.3)
+    monkeypatch.setattr(ssh, "ANSWER_S", 0.7)
 
 
 @pytest.fixture
@@ -106,7 +114,7 @@ def test_an_upload_that_is_cut_anywhere_ends_in_one_whole_run(
     chance = random.Random(seed)  # noqa: S311
     # From the first bytes of the greeting to the last of the launch; sometimes twice.
     proxy.faults = [Fault(chance.randrange(1, 1_120_000), TO_SERVER) for _ in range(chance.choice([1, 1, 2]))]
-    run = client.submit(job).wait(60)
+    run = client.submit(job).wait(120)
     assert run.state == "Completed", run.record.reason
     expected = hashlib.sha256((tmp_path / "job/src/blob.bin").read_bytes()).hexdigest()
     assert kit.log_of(run) == f"{expected}  -\n".encode()
@@ -130,18 +138,16 @@ def test_a_launch_whose_answer_is_cut_off_is_asked_again_and_not_repeated(
                 proxy.cut()
 
     monkeypatch.setattr("runtime.crash.point", cut)
-    run = client.submit(witnessed(tmp_path / "job")).wait(60)
+    run = client.submit(witnessed(tmp_path / "job")).wait(120)
     assert (run.state, asked) == ("Completed", ["put-sent", "put-sent"])
     assert (tmp_path / "job/witness").read_text() == "once\n"
     assert len(list(client.machine.kept.glob("runs/*/attempt-*"))) == 1
 
 
+@pytest.mark.usefixtures("attentive", "user")
 def test_a_machine_that_falls_silent_is_given_up_and_asked_on_a_new_connection(
-    machine: kit.Machine, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, user: str
+    machine: kit.Machine, proxy: Proxy
 ) -> None:
-    assert ssh.QUIET_S + ssh.ANSWER_S <= 60
-    monkeypatch.setattr(ssh, "QUIET_S", 0.2)
-    monkeypatch.setattr(ssh, "ANSWER_S", 0.5)
     proxy.faults = [Fault(7000, TO_CLIENT, "silent")]
     host = hosts.Host(kit.door(machine, proxy.port), ssh.Account, SYSTEM)
     try:
@@ -152,14 +158,13 @@ def test_a_machine_that_falls_silent_is_given_up_and_asked_on_a_new_connection(
         host.close()
 
 
-@pytest.mark.parametrize(("after", "direction"), [(400_000, TO_SERVER), (900_000, TO_SERVER), (9_000, TO_CLIENT)])
+@pytest.mark.usefixtures("attentive")
+@pytest.mark.parametrize(("after", "to"), [(400_000, TO_SERVER), (900_000, TO_SERVER), (9_000, TO_CLIENT)])
 def test_an_upload_into_silence_goes_on_over_a_new_connection(
-    client: kit.Client, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, direction: Direction
+    client: kit.Client, proxy: Proxy, tmp_path: Path, after: int, to: Direction
 ) -> None:
-    monkeypatch.setattr(ssh, "QUIET_S", 0.3)
-    monkeypatch.setattr(ssh, "ANSWER_S", 0.7)
-    proxy.faults = [Fault(after, direction, "silent")]
-    run = client.submit(witnessed(tmp_path / "job")).wait(60)
+    proxy.faults = [Fault(after, to, "silent")]
+    run = client.submit(witnessed(tmp_path / "job")).wait(120)
     assert run.state == "Completed", run.record.reason
     assert (tmp_path / "job/witness").read_text() == "once\n"
     assert proxy.connections >= 2
@@ -178,7 +183,7 @@ def test_a_server_that_is_busy_or_away_is_tried_again_within_the_patience(machin
 
 def test_a_launch_that_was_given_up_is_never_carried_out(client: kit.Client, tmp_path: Path) -> None:
     """Its submitter was killed, the next command judged it, and then the launch arrives after all."""
-    run = client.submit(witnessed(tmp_path / "job")).wait(60)
+    run = client.submit(witnessed(tmp_path / "job")).wait(120)
     host = next(iter(client.site.hosts.values()))
     late = {"run": "late", "attempt": 1}
     assert host.ask({"do": "look", "give_up": True, **late}).said == {"found": False}

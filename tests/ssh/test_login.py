@@ -152,7 +152,7 @@ def test_the_workspaces_own_key_opens_when_the_users_do_not(
     monkeypatch.setenv("HOME", str(tmp_path / "stranger"))
     machine.let_in(kit.key_pair(tmp_path / "kept"))
     keep(client, machine.port, {"privateKeyData": (tmp_path / "kept").read_text()})
-    run = client.submit(kit.a_job(tmp_path / "job", "echo in")).wait(30)
+    run = client.submit(kit.a_job(tmp_path / "job", "echo in")).wait(120)
     assert (run.state, kit.log_of(run)) == ("Completed", b"in\n")
     assert ("POST", f"{kit.VM}/listKeys") in client.cloud.asked
     held = [path for path in client.project.root.rglob("*") if path.is_file() and b"OPENSSH" in path.read_bytes()]
@@ -214,7 +214,7 @@ def test_an_account_with_a_password_works_by_list_keys(servers: Servers, user: s
     known = known.model_copy(update={"targets": {"gpu-box": target}, "default_target": "gpu-box"})
     with kit.client(tmp_path / "project", kit.Known(server.port, target.host_key or "")) as client:
         keep(client, server.port, {"password": "correct horse"})
-        run = client.submit(kit.a_job(tmp_path / "job", "echo in"), known=known).wait(30)
+        run = client.submit(kit.a_job(tmp_path / "job", "echo in"), known=known).wait(120)
         assert (run.state, kit.log_of(run)) == ("Completed", b"in\n"), run.record.reason
     assert b"correct horse" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 

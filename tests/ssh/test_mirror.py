@@ -99,10 +99,10 @@ def test_an_empty_home_finds_reads_and_cancels_a_run(
         assert (found.target, found.experiment, found.created) == ("gpu-box", "digits", run.created)
         assert found.refresh().state == "Running"
         assert kit.log_of(found) == b"up\n"
-        assert found.cancel().wait(20).state == "Canceled"
+        assert found.cancel().wait(120).state == "Canceled"
         assert contents(found)["outputs/f.txt"] == b"kept\n"
         assert told(second, found)["status"] == "KILLED"
-    assert run.wait(20).state == "Canceled"
+    assert run.wait(120).state == "Canceled"
 
 
 def test_a_clone_with_the_stack_believes_the_stacks_host_key(

@@ -78,12 +78,12 @@ def test_all_that_is_wrong_is_said_at_once(client: kit.Client, tmp_path: Path) -
     free = disk.f_bavail * disk.f_frsize
     host_said = kit.preflight_of(client, needed=free + (1 << 40))
     assert [line.partition(" has ")[0] for line in host_said] == ["its disk"]
-    assert client.submit(job).wait(30).state == "Completed"
+    assert client.submit(job).wait(120).state == "Completed"
 
 
 def test_what_a_shell_says_at_its_start_is_no_answer_of_ours(client: kit.Client, tmp_path: Path) -> None:
     (client.machine.home / ".bashrc").write_text("echo 'Welcome to the machine!'; echo -n 'no newline'\n")
-    assert client.submit(kit.a_job(tmp_path / "job", "true")).wait(30).state == "Completed"
+    assert client.submit(kit.a_job(tmp_path / "job", "true")).wait(120).state == "Completed"
 
 
 def test_a_home_with_a_space_and_quotes(client: kit.Client, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_home_with_a_space_and_quotes(client: kit.Client, tmp_path: Path) -> N
     machine.home = machine.folder / "my 'home' ü"
     machine.home.mkdir()
     restarted(client)
-    run = client.submit(kit.a_job(tmp_path / "job", "echo up")).wait(30)
+    run = client.submit(kit.a_job(tmp_path / "job", "echo up")).wait(120)
     assert (run.state, kit.log_of(run)) == ("Completed", b"up\n"), run.record.reason
 
 
@@ -140,5 +140,5 @@ def test_a_disk_that_fills_while_files_are_sent_is_said_and_what_is_freed_is_use
     assert [path.name for path in small_disk.glob(".trainyard/objects/*/*")] == []
     assert list(small_disk.glob(".trainyard/runs/*")) == []
     (small_disk / "filler").unlink()
-    run = client.submit(job).wait(30)
+    run = client.submit(job).wait(120)
     assert (run.state, kit.log_of(run)) == ("Completed", b"8388608\n"), run.record.reason

@@ -36,7 +36,7 @@ call("runs/log-parameter", run_id=run, key="depth", value="3")
 
 
 def finished(run: Run) -> Run:
-    ended = run.wait(60)
+    ended = run.wait(120)
     assert ended.state == "Completed", (ended.record.reason, kit.log_of(ended))
     return ended
 
@@ -158,7 +158,7 @@ def test_a_run_goes_on_without_its_client_and_another_process_sees_its_end(clien
     run = client.submit(kit.a_job(tmp_path / "job", "for i in 1 2 3; do echo $i; sleep 0.3; done"))
     client.close()
     with kit.client(tmp_path / "project", client.machine) as later:
-        found = runs.find_run(later.project, run.id, site=later.site).wait(30)
+        found = runs.find_run(later.project, run.id, site=later.site).wait(120)
         assert (found.state, kit.log_of(found)) == ("Completed", b"1\n2\n3\n")
 
 
@@ -171,7 +171,7 @@ def test_a_wish_to_cancel_outlives_a_machine_that_is_away(client: kit.Client, tm
     assert (wished.record.cancel_requested, wished.record.cancel_sent, wished.terminal) == (True, False, False)
     assert wished.stale is not None
     client.machine.start()
-    assert wished.wait(30).state == "Canceled"
+    assert wished.wait(120).state == "Canceled"
 
 
 def test_a_job_can_not_damage_what_others_get(client: kit.Client, tmp_path: Path) -> None:
