@@ -60,17 +60,18 @@ def _compiled(source: Path) -> bool:
 
 
 def plain() -> dict[str, str]:
-    """Return this process's environment without what points at some cloud, or keeps Python from compiling once."""
-    left_out = (*FOREIGN, "PYTHONDONTWRITEBYTECODE")
-    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    """Return this process's environment without what points at some cloud."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
 
 
 @contextlib.contextmanager
 def clone(folder: Path | None = None, computes: str = "") -> Iterator[Yard]:
     """Lay out a clone, `up` its local stack with the real engine, stop its emulator at the end.
 
-    `computes`: lines of YAML, put before the computes that the stack has.
+    `computes`: lines of YAML, put before the computes that the stack has. Every process that is started from here may
+    keep what it compiled, as Python does where nobody forbids it.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         root = Path(name) / "clone"
         (root / "stacks").mkdir(parents=True)

@@ -102,6 +102,9 @@ def main() -> int:
         print(f"  run {medians['run']:.0f}   bare subprocess {medians['bare']:.0f}   above it {above:.0f}", end="")
         print(f"   (of the run, {medians['submitted']:.0f} until submit returns)")
         print(f"  submitit {medians['submitit']:.0f}   ours by it {ratio:.2f}")
+        least = {name: min(values) for name, values in taken.items()}
+        print(f"  the quickest of each: run {least['run']:.0f}   bare {least['bare']:.0f}", end="")
+        print(f"   above it {least['run'] - least['bare']:.0f}   submitit {least['submitit']:.0f}")
     return int(above > OVERHEAD_MS or ratio > 1)
 
 

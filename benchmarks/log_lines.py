@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from console.yard import Yard
     from runtime.runs import Run
-    from specs.compute import DeployedTarget
+    from specs.targets import DeployedTarget
 
 LINE_S = 0.5
 HERE = Path(__file__).parent

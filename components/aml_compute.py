@@ -10,7 +10,7 @@ from pulumi_azure_native import machinelearningservices as ml
 from components.base import Component
 from specs.aml_compute import AmlComputeSpec
 from specs.base import fixed, iso8601, replacing
-from specs.compute import AmlComputeTarget
+from specs.targets import AmlComputeTarget
 
 if TYPE_CHECKING:
     from components.base import ComputeDependencies, Place, Secrets

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pulumi
 
     from components.base import ComputeDependencies, Place
-    from specs.compute import ComputeSpec, DeployedTarget
+    from specs.compute import ComputeSpec
+    from specs.targets import DeployedTarget
 
 
 class Made(Protocol):

@@ -10,8 +10,8 @@ from pulumi_azure_native import machinelearningservices as ml
 from components.aml_compute import identity, replaced
 from components.base import Component
 from specs.base import fixed, iso8601, replacing
-from specs.compute import ComputeInstanceTarget
 from specs.compute_instance import ComputeInstanceSpec
+from specs.targets import ComputeInstanceTarget
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from components import compute
 from specs.base import fixed
-from specs.compute import LocalTarget
 from specs.outputs import IdentityOutput, StackOutputs, WorkspaceOutput
 from specs.stack import LOCAL
+from specs.targets import LocalTarget
 
 if TYPE_CHECKING:
     from components.base import Account

@@ -16,7 +16,7 @@ from components.aml_compute import replaced
 from components.base import Component, Declared
 from components.keys import open_key
 from specs.base import fixed, replacing
-from specs.compute import VirtualMachineTarget
+from specs.targets import VirtualMachineTarget
 from specs.virtual_machine import VirtualMachineSpec
 
 if TYPE_CHECKING:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from console.sizes import cost
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget, VirtualMachineTarget
 from specs.prices import PriceRange, price_range, spread
 from specs.quotas import ask_of
+from specs.targets import AmlComputeTarget, ComputeInstanceTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from specs.compute import ComputeSpec, DeployedTarget
+    from specs.compute import ComputeSpec
     from specs.outputs import StackOutputs
     from specs.prices import Price
     from specs.stack import StackSpec
+    from specs.targets import DeployedTarget
     from specs.vm_sizes import Priority
 
 Asked: TypeAlias = "Mapping[tuple[str, Priority], Price] | None"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from console import costs, plans, purging
 from runtime.errors import HeldBackError
-from specs.compute import VirtualMachineTarget
+from specs.targets import VirtualMachineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,8 +17,8 @@ from runtime import outputs, placing
 from runtime.errors import NotDeployedError, Problem, SpecError, TargetError
 from runtime.jobfile import open_job
 from runtime.project import cache_folder
-from specs.compute import LocalTarget
 from specs.stack import LOCAL
+from specs.targets import LocalTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable

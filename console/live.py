@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from runtime.control_plane import ControlPlane
     from runtime.project import Project
     from specs.capabilities import Support
-    from specs.compute import DeployedTarget, Target
     from specs.outputs import StackOutputs
     from specs.prices import PriceRange
+    from specs.targets import DeployedTarget, Target
 
 NOT_DEPLOYED, NONE = "not deployed", "-"
 _GIB = 1 << 30

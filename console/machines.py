@@ -17,7 +17,7 @@ from runtime import machines, power
 from runtime.control_plane import connect
 from runtime.errors import Problem, SpecError, TargetError
 from runtime.project import private_folder
-from specs.compute import LocalTarget, VirtualMachineTarget
+from specs.targets import LocalTarget, VirtualMachineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from runtime.control_plane import ControlPlane
     from runtime.machines import Login, Node
     from runtime.power import Verb
-    from specs.compute import Target
     from specs.outputs import StackOutputs
+    from specs.targets import Target
 
 CLIENT = "ssh"
 CONNECT_S = 15

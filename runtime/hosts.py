@@ -64,6 +64,8 @@ class Host:
         self._connection: ssh.Connection | None = None
         self._pipe: ssh.Pipe | None = None
         self._lost: tuple[float, str] | None = None
+        self.on_wait: Callable[[str], None] = lambda _: None
+        """Told once for each connection that is tried again, and why."""
 
     def ask(self, request: Object, body: bytes = b"", on_sent: Callable[[], None] | None = None) -> Answer:
         """Return the machine's answer; a broken connection is made anew. `on_sent` is called before it is waited for.
@@ -153,7 +155,9 @@ class Host:
         """Connect where need be, start `node.remote` there, and return its answer to a first request."""
         if self._connection is None or not self._connection.alive:
             self._drop()
-            self._connection = ssh.connect(self.door, self._account, policy=self.policy, clock=self.clock)
+            self._connection = ssh.connect(
+                self.door, self._account, policy=self.policy, clock=self.clock, on_wait=self.on_wait
+            )
         pipe = self._connection.run(COMMAND)
         key, packed = package()
         source = boot_source()

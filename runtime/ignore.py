@@ -47,15 +47,19 @@ class Rules:
 
     def verdict(self, path: str) -> bool | None:
         """Return True for excluded, False for kept, None where no pattern says anything. A folder ends in `/`."""
-        folder = path[: path.rfind("/", 0, -1) + 1]
-        patterns, otherwise = self._inside.get(folder) or self._look_into(folder)
+        patterns, otherwise = self.inside(path[: path.rfind("/", 0, -1) + 1])
         for matches, excludes, _, _ in patterns:
             if matches(path):
                 return excludes
         return otherwise
 
-    def _look_into(self, folder: str) -> tuple[Sequence[_Pattern], bool | None]:
-        """Find what there is to ask of the files in a folder: where it is excluded, only what could keep them."""
+    def inside(self, folder: str) -> tuple[Sequence[_Pattern], bool | None]:
+        """Return what there is to ask of what a folder holds, the last pattern first, and the verdict if none matches.
+
+        In a folder that is excluded, only what could keep a file is asked.
+        """
+        if folder in self._inside:
+            return self._inside[folder]
         found: tuple[Sequence[_Pattern], bool | None] = self._last_first, None
         for number, pattern in enumerate(self._last_first):
             if pattern.excludes and folder and pattern.matches(folder):
@@ -153,10 +157,22 @@ class Chain:
         found = read(folder / GIT_IGNORE, relative + GIT_IGNORE, root=False)
         return Chain((*self._rules, (len(relative), found)), nested=True) if found else self
 
+    def sieve(self, folder: str) -> Callable[[str], bool]:
+        """Return `excludes` for what is directly in one folder (`a/b/`), quicker where it holds many files."""
+        if self._only is None:
+            return self.excludes
+        patterns, otherwise = self._only.inside(folder)
+
+        def excludes(path: str) -> bool:
+            for matches, verdict, _, _ in patterns:
+                if matches(path):
+                    return verdict
+            return otherwise is True
+
+        return excludes
+
     def excludes(self, path: str) -> bool:
         """Tell whether a file stays behind."""
-        if self._only is not None:  # most folders, and their files are many
-            return self._only.verdict(path) is True
         for start, rules in self._deepest_first:
             verdict = rules.own(path[start:]) if start else self._of_root(rules, path)
             if verdict is not None:

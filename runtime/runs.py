@@ -48,6 +48,9 @@ class Run:
     stale: str | None = None
     """Why the truth could not be asked; None when it was."""
 
+    def __repr__(self) -> str:
+        return f"<Run {self.id} on {self.target}: {self.state}>"
+
     @property
     def id(self) -> str:
         """Its name; in a workspace the job's."""

@@ -22,7 +22,7 @@ from runtime import ignore, likely_secrets, snapshot_cache, snapshot_notes
 from specs.problems import Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from runtime.ignore import Chain
     from runtime.snapshot_cache import Known
@@ -133,6 +133,8 @@ class _Walk:
         self.skipped: list[Skipped] = []
         self.problems: list[Problem] = []
         self.top = ignore.Chain((), nested=False)
+        self.excludes: Callable[[str], bool] = self.top.excludes
+        """Of the folder that is being listed."""
         self.linked = 0
         self.todo: list[tuple[str, str, str, Chain, tuple[str, ...]]] = []
 
@@ -163,6 +165,7 @@ class _Walk:
                 continue
             if prefix and chain.nested and any(entry.name == ignore.GIT_IGNORE for entry in listed):
                 chain = chain.below(Path(folder), prefix)
+            self.excludes = chain.sieve(prefix)
             for entry in listed:
                 if entry.name not in ignore.ALWAYS:
                     self.entry(entry, (prefix, real), chain, ancestors)
@@ -174,7 +177,7 @@ class _Walk:
         elif entry.is_dir(follow_symlinks=False):
             if not self.pruned(path, real, chain):
                 self.todo.append((path + "/", real + "/", entry.path, chain, (*ancestors, entry.path)))
-        elif not (chain.excludes(path) or (real != path and self.top.excludes(real))):
+        elif not (self.excludes(path) or (real != path and self.top.excludes(real))):
             if entry.is_file(follow_symlinks=False):
                 self.add(path, entry.path, entry.stat(follow_symlinks=False))
             else:

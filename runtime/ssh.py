@@ -63,10 +63,16 @@ class _TransientError(Exception):
 
 
 def connect(
-    door: Door, account: Callable[[], Account], *, policy: Policy | None = None, clock: Clock = SYSTEM
+    door: Door,
+    account: Callable[[], Account],
+    *,
+    policy: Policy | None = None,
+    clock: Clock = SYSTEM,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> Connection:
     """Log in. `account` asks the workspace for credentials, and is called only when the user's own are refused.
 
+    `on_wait` is told once, and why, when the machine did not answer and is tried again.
     Raises: `TargetError` for a wrong host key, nobody let in, or algorithms that are too weak; `ConnectionLostError`
     when the machine did not answer within the policy's time.
     """
@@ -79,6 +85,8 @@ def connect(
             pause = patience.pause(attempt, None)
             if clock.monotonic() - began + pause > patience.total_s:
                 raise ConnectionLostError(f"{door.where}: {error}") from None
+            if attempt == 0:
+                on_wait(f"{door.where}: {error}")
         clock.sleep(pause)
         attempt += 1
 

@@ -248,6 +248,7 @@ def _follow(follower: _Follower) -> Run:
     clock = follower.run.site.clock
     next_look, look_pause, read_pause = clock.monotonic(), LOOK_FIRST_S, READ_FIRST_S
     away_since: float | None = None
+    over = follower.run.terminal
     while True:
         try:
             now = clock.monotonic()
@@ -262,6 +263,8 @@ def _follow(follower: _Follower) -> Run:
                 away_since = None
                 follower.say(Event("note", "the connection is back"))
         except ConnectionLostError as lost:
+            if over:
+                raise  # nothing is lost by asking again later
             if away_since is None:
                 away_since = clock.monotonic()
                 follower.say(Event("note", f"connection lost, waiting for it ({lost}). The run goes on"))

@@ -173,6 +173,11 @@ class Run:
     def __init__(self, experiment: Experiment, run: runs.Run) -> None:
         self.experiment, self.run = experiment, run
 
+    def __repr__(self) -> str:
+        return (
+            f"Run(Experiment: {self.experiment.name},\nId: {self.id},\nType: azureml.scriptrun,\nStatus: {self.status})"
+        )
+
     @staticmethod
     def get_context(allow_offline: bool = True) -> ContextRun:  # noqa: FBT001, FBT002 - v1's own
         """Return the run that this script is: call it inside a job."""

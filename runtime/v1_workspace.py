@@ -38,6 +38,9 @@ class Workspace:
         self.project, self.outputs, self.key = project, known, key
         self.site = site or open_site(project)
 
+    def __repr__(self) -> str:
+        return f"Workspace({self.key!r} of stack {self.outputs.stack})"
+
     @classmethod
     def from_config(
         cls, path: str | Path | None = None, *, stack: str | None = None, workspace: str | None = None

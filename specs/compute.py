@@ -12,31 +12,7 @@ from pydantic import Field
 
 from specs.aml_compute import AmlComputeSpec
 from specs.compute_instance import ComputeInstanceSpec
-from specs.targets import (
-    KINDS,
-    AmlComputeTarget,
-    ComputeInstanceTarget,
-    ComputeKind,
-    DeployedTarget,
-    LocalTarget,
-    Target,
-    VirtualMachineTarget,
-)
 from specs.virtual_machine import VirtualMachineSpec
-
-__all__ = [
-    "KINDS",
-    "NAME_LENGTHS",
-    "AmlComputeTarget",
-    "ComputeInstanceTarget",
-    "ComputeKind",
-    "ComputeSpec",
-    "DeployedTarget",
-    "LocalTarget",
-    "OnNodes",
-    "Target",
-    "VirtualMachineTarget",
-]
 
 ComputeSpec: TypeAlias = Annotated[
     AmlComputeSpec | ComputeInstanceSpec | VirtualMachineSpec, Field(discriminator="kind")

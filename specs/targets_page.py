@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from specs.base import Wire
 from specs.capabilities import Capabilities, capabilities
-from specs.compute import KINDS, NAME_LENGTHS
+from specs.compute import NAME_LENGTHS
 from specs.docs import descriptions
 from specs.field_words import TYPES, allowed, default, models, single, title
 from specs.stack import StackSpec
+from specs.targets import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

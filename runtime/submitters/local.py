@@ -184,7 +184,8 @@ def _never_started(site: Site, record: Record, run_dir: Path) -> Look:
         control.cancel(run_dir, "the submission was interrupted")
     if record.cancel_requested:
         return Look("Canceled", reason="canceled before it started")
-    return Look("Failed", reason="the submission was interrupted before the run started; nothing ran. Submit it again")
+    who = "supervisor died" if record.phase == "acknowledged" else "submission was interrupted"
+    return Look("Failed", reason=f"the {who} before the run started; nothing ran. Submit it again")
 
 
 def metrics(site: Site, record: Record) -> Metrics:

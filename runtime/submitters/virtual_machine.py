@@ -92,6 +92,7 @@ def launch(site: Site, submission: Submission) -> None:
     door = Door(target.name, target.address, target.ssh_port, target.username, target.host_key or "", record.stack)
     host = hosts.of(site, record, door, target.id)
     patience, host.policy = host.policy, hosts.PATIENT
+    told, host.on_wait = host.on_wait, lambda why: submission.on_event(Event("note", f"{why}. Trying for a minute"))
     try:
         _launch(site, submission, host)
     except SubmissionUnknownError:
@@ -101,7 +102,7 @@ def launch(site: Site, submission: Submission) -> None:
         mirror.update(site, record, failed, None)
         raise
     finally:
-        host.policy = patience
+        host.policy, host.on_wait = patience, told
 
 
 def _launch(site: Site, submission: Submission, host: Host) -> None:
@@ -148,6 +149,8 @@ def _goods(site: Site, submission: Submission) -> Cargo:
     known = site.project.data / "inputs"
     for name, given in source.data.items():
         path = source.local(name, given)
+        if path is None and given.mode == "direct":
+            continue  # the command is given the address itself, as in Azure and on this machine
         if path is None:
             home = inputs.Home(site.plane(record), record.workspace_id) if record.workspace_id else None
             path = inputs.fetch(source, name, home, cache_folder(), submission.on_event)
@@ -216,7 +219,8 @@ def _sent(say: OnEvent, done: list[int], total: int, count: int) -> None:
 
 def describe(record: Record, source: JobFile, goods: Cargo, how: Place) -> Object:
     """Build the supervisor's `job.json`; its relative paths begin at the run's folder there."""
-    given: Object = {name: {"value": value} for name, value in source.literals.items()}
+    texts = {**source.literals, **{name: data.path or "" for name, data in source.data.items()}}
+    given: Object = {name: {"value": value} for name, value in texts.items()}
     for name, tree in goods.inputs.items():
         given[name] = {"path": f"inputs/{name}/{tree.files[0].path}" if tree.single else f"inputs/{name}"}
     limit = source.job.limits.timeout

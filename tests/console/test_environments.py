@@ -17,7 +17,7 @@ from node import environments as built
 from node import layout, processes
 from runtime import outputs
 from runtime.errors import SpecError, TargetError
-from specs.compute import LocalTarget
+from specs.targets import LocalTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ from emulator.ssh import Server, Servers
 from runtime.errors import SpecError
 from runtime.machines import Login, Node
 from specs.capabilities import capabilities
-from specs.compute import LocalTarget
+from specs.targets import LocalTarget
 from tests.runtime import kit
 from tests.runtime.test_machines import CI, KEY, an_instance, compute, some_machine, stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from specs.compute import Target, VirtualMachineTarget
+    from specs.targets import Target, VirtualMachineTarget
 
 NODE = Login("cpu-cluster-tvm-1", "20.1.2.3", 50000, "ada", None)
 MACHINE = Login("gpu-box", "10.0.2.4", 2222, "ada", KEY)

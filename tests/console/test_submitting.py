@@ -114,4 +114,6 @@ def test_a_secret_is_named_and_its_value_is_neither_taken_from_the_command_line_
         "2 errors, nothing was sent.",
     ]
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "job.yml"]
-    assert not [path for path in kept if b"correct-horse" in path.read_bytes() or b"battery" in path.read_bytes()]
+    assert not [
+        path for path in kept if b"correct-horse" in path.read_bytes() or b"battery-staple" in path.read_bytes()
+    ]

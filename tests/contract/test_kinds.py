@@ -16,14 +16,15 @@ from emulator.provider.table import load
 from emulator.resources import ml_compute
 from specs.capabilities import Capabilities, capabilities
 from specs.checks import load_stack
-from specs.compute import KINDS, NAME_LENGTHS, ComputeSpec, DeployedTarget
+from specs.compute import NAME_LENGTHS, ComputeSpec
 from specs.kinds import other_kind
 from specs.schema import stack_schema
+from specs.targets import KINDS, DeployedTarget
 from specs.targets_page import targets_page
 from tests.components.field_values import BASES, VALUES
 
 if TYPE_CHECKING:
-    from specs.compute import ComputeKind
+    from specs.targets import ComputeKind
 
 STACKS = Path(__file__).parents[1] / "stacks"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from specs.base import wires
 from specs.capabilities import Capabilities
-from specs.compute import KINDS
 from specs.field_words import models
 from specs.stack import StackSpec
+from specs.targets import KINDS
 from specs.targets_page import FILE, HEADINGS, sections, targets_page
 from tests.contract.test_every_option import models as reachable
 

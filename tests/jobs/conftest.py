@@ -21,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """Make them all, once."""
-    with opened(tmp_path_factory.mktemp("line")) as made:
+    with opened(tmp_path_factory.mktemp("line"), tmp_path_factory.getbasetemp() / "cache") as made:
         yield made

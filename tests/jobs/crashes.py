@@ -176,8 +176,13 @@ def _task(stage: Stage, point: Point, dice: random.Random, size: int = 20_000) -
     return stage.task(point.name, point.target, seconds, size, linger=LINGER_S if point.step == "finalize" else 0.05)
 
 
-def _expected(point: Point, *, stored: bool = True) -> Expected:
-    return Expected(point.canceled, point.elsewhere, supervised=point.victim != "supervisor", stored=stored)
+def _expected(point: Point, submitter: Submitter, *, stored: bool = True) -> Expected:
+    """Say what has to come of it; a submission that returned has sent the job, for good."""
+    sent = None if not (submitter.words or "").startswith("submitted") else True
+    if point.victim == "submitter" and point.step != "any":
+        sent = {"put-sent": None, "acknowledged": True}.get(point.step, False)
+    supervised = point.victim != "supervisor"
+    return Expected(point.canceled, point.elsewhere, supervised=supervised, stored=stored, sent=sent)
 
 
 def _judged(stage: Stage, point: Point, task: Task, submitter: Submitter, expected: Expected) -> Verdict:
@@ -203,7 +208,9 @@ def _submitter(stage: Stage, point: Point) -> Verdict:
     else:
         submitter = stage.submitting(task, TRAINYARD_CRASH_AT=point.step)
     code = submitter.ended()
-    verdict = _judged(stage, point, task, submitter, _expected(point, stored=point.step != "any" or code == 0))
+    verdict = _judged(
+        stage, point, task, submitter, _expected(point, submitter, stored=point.step != "any" or code == 0)
+    )
     if code != KILLED and point.step != "any":
         verdict.faults.append(f"the submitter did not come to {point.step}: {code} {submitter.words}")
     return verdict
@@ -219,7 +226,7 @@ def _supervisor(stage: Stage, point: Point) -> Verdict:
     submitter.begun()
     hit = kill_supervisor(stage, task, point.step, dice)
     submitter.ended()
-    verdict = _judged(stage, point, task, submitter, _expected(point))
+    verdict = _judged(stage, point, task, submitter, _expected(point, submitter))
     verdict.hit = hit
     if fresh:
         # It may have been killed while it built the environment: the next run builds it, or finds it whole.
@@ -265,7 +272,7 @@ def _outage(stage: Stage, points: list[Point], tally: Tally) -> None:
 
     def end(point: Point, task: Task, submitter: Submitter) -> None:
         submitter.ended()
-        verdict = _judged(stage, point, task, submitter, _expected(point))
+        verdict = _judged(stage, point, task, submitter, _expected(point, submitter))
         if record := verdict.record:
             verdict.hit = any(record.created <= moment <= (record.ended or moment) for moment in moments)
         tally.add(point, verdict)

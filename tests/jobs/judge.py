@@ -43,6 +43,8 @@ class Expected:
     """Nobody killed its supervisor, so what was executed is Completed, or Canceled."""
     stored: bool = True
     """Its intent was committed for certain."""
+    sent: bool | None = None
+    """Whether it came to its target; None where that depends on the moment."""
 
 
 @dataclass
@@ -95,6 +97,10 @@ def _wrong(stage: Stage, ended: Run, expected: Expected) -> Iterator[str]:
         yield f"Completed with exit code {record.exit_code}, executed {lines} times"
     if lines and any(words in reason for words in NOTHING_RAN):
         yield f"executed, and said not to be: {reason}"
+    if lines and expected.sent is False:
+        yield "executed, though it was never sent"
+    if not lines and expected.sent and not expected.canceled and not (DIED in reason and not expected.supervised):
+        yield f"sent, and not executed: {record.state}: {reason}"
     wanted = {"Completed", "Canceled"} if expected.canceled else {"Completed"}
     if lines and expected.supervised and record.state not in wanted:
         yield f"executed, and {record.state}: {reason}"
@@ -116,7 +122,8 @@ def _left(stage: Stage, ended: Run) -> Iterator[str]:
     store = ended.site.store
     if store.is_submitting(ended.id):
         yield "it is still being submitted"
-    if ended.record.kind == "Local" and processes.is_locked(store.attempt_folder(ended.record) / layout.LOCK):
+    lock = store.attempt_folder(ended.record) / layout.LOCK
+    if not until(lambda: not processes.is_locked(lock), REAPED_S):  # who looks at it holds it for a moment
         yield "its lock is held"
     if store.lease(ended.id) is not None:
         yield "its lease is held"

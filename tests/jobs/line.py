@@ -13,7 +13,7 @@ from emulator import launch
 from runtime import hosts, outputs, submitters
 from runtime.site import open_site
 from runtime.submit import submit
-from specs.compute import ComputeInstanceTarget
+from specs.targets import ComputeInstanceTarget
 from tests.runtime import kit
 from tests.ssh import kit as ssh
 
@@ -82,13 +82,13 @@ class Line:
 
 
 @contextmanager
-def opened(base: Path) -> Iterator[Line]:
-    """Make all four in a folder, with a cache of their own. Without sshd `gpu-box` is left out; in CI it may not be.
+def opened(base: Path, cache: Path) -> Iterator[Line]:
+    """Make all four in a folder. Without sshd `gpu-box` is left out; in CI that is a failure.
 
     Until the end HOME is the folder's, and the variables of this process lead nowhere else.
     """
     patch = pytest.MonkeyPatch()
-    patch.setenv("TRAINYARD_CACHE", str(base / "cache"))
+    patch.setenv("TRAINYARD_CACHE", str(cache))
     for name in ("ARM_SUBSCRIPTION_ID", "TRAINYARD_EMULATOR", "TRAINYARD_CRASH_AT", "SSH_AUTH_SOCK"):
         patch.delenv(name, raising=False)
     project = kit.a_project(base / "project")

@@ -260,7 +260,7 @@ def until(look: object, patience_s: float = WITHIN_S) -> bool:
 @contextlib.contextmanager
 def staged(base: Path) -> Iterator[Stage]:
     """Make it all in a folder; gone at the end, with every process."""
-    with opened(base) as line, pytest.MonkeyPatch.context() as patch:
+    with opened(base, base / "cache") as line, pytest.MonkeyPatch.context() as patch:
         # An empty home has the credentials of its user, and the workspace's id.
         patch.setenv("ARM_SUBSCRIPTION_ID", kit.WORKSPACE.split("/")[2])
         patch.setenv("TRAINYARD_EMULATOR", str(line.project.emulator_home))

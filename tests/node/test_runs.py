@@ -278,3 +278,12 @@ def test_every_process_of_a_run_is_kept_to_its_memory(runs: Runs) -> None:
 def test_limits_below_one_are_refused(runs: Runs) -> None:
     status = runs.end(runs.start("true", limits={"cpus": 0}))
     assert status.reason == "limits.cpus and limits.memory_bytes must be at least 1"
+
+
+def test_a_value_that_linux_passes_to_no_program_says_what_to_do(runs: Runs) -> None:
+    status = runs.end(runs.start("true", environment_variables={"A": "x" * 200_000}))
+    assert (status.state, status.reason) == (
+        statuses.FAILED,
+        "an input's value or an environment variable is longer than Linux passes to a program (128 KiB each, about "
+        "2 MB together). Give it as a file: an input with type: uri_file",
+    )

@@ -24,7 +24,7 @@ from runtime.evictions import evict
 from runtime.runs import observe
 from runtime.site import open_site
 from runtime.submit import submit
-from specs.compute import AmlComputeTarget
+from specs.targets import AmlComputeTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from runtime.control_plane import ControlPlane
 from runtime.project import Project
 from runtime.transport import Request, Response
 from specs.base import EMULATOR_SUBSCRIPTION_ID
-from specs.compute import AmlComputeTarget
 from specs.outputs import StackOutputs, WorkspaceOutput
+from specs.targets import AmlComputeTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable

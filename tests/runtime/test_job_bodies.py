@@ -12,7 +12,7 @@ from runtime.errors import SpecError
 from runtime.jobfile import open_job
 from runtime.site import Options
 from runtime.submitters import aml_compute
-from specs.compute import ComputeInstanceTarget
+from specs.targets import ComputeInstanceTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

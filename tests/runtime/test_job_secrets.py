@@ -13,7 +13,7 @@ from runtime.errors import SpecError, TargetError
 from runtime.jobfile import open_job
 from runtime.site import Options
 from runtime.submit import submit
-from specs.compute import ComputeInstanceTarget
+from specs.targets import ComputeInstanceTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from runtime.project import cache_folder
 from runtime.runs import find_run, list_runs
 from runtime.site import Options, open_site
 from runtime.submit import submit
-from specs.compute import LocalTarget
+from specs.targets import LocalTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from runtime import machines
 from runtime.errors import NotFoundError, SpecError, TargetError
 from runtime.machines import Login, Node
-from specs.compute import ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
+from specs.targets import ComputeInstanceTarget, LocalTarget, VirtualMachineTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from runtime.project import cache_folder
 from runtime.runs import list_runs
 from runtime.site import Options
 from runtime.submit import submit
-from specs.compute import LocalTarget
+from specs.targets import LocalTarget
 from tests.node.engine import Engine
 from tests.runtime import kit
 

@@ -6,7 +6,7 @@ import pytest
 
 from runtime import power
 from runtime.errors import RefusedError, TargetError
-from specs.compute import LocalTarget
+from specs.targets import LocalTarget
 from tests.runtime.test_machines import CI, KEY, MACHINE, an_instance, plane, power_of, some_machine, stack
 
 if TYPE_CHECKING:

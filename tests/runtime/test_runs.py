@@ -95,6 +95,7 @@ def test_a_job_is_put_once_with_ids_and_a_token(
 ) -> None:
     run = send(site, tmp_path)
     assert (run.state, workspace.puts) == ("Queued", 1)
+    assert repr(run) == f"<Run {run.id} on cpu-cluster: Queued>"
     (body,) = [body for body in transport.bodies if "properties" in body]
     assert body["properties"] == {
         "jobType": "Command",

@@ -124,6 +124,15 @@ def test_a_service_that_stays_away_is_given_up(site: Site, monkeypatch: pytest.M
     assert 300 < site.clock.monotonic() < 310
 
 
+def test_a_run_that_had_ended_is_not_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = a_run(site, Script(site, [], end=0.0, away=(0.0, 9999.0)), monkeypatch)
+    ended = Run(run.record.model_copy(update={"state": "Completed"}), site)
+    said: list[Event] = []
+    with pytest.raises(ConnectionLostError, match="no answer: cut"):
+        stream(ended, lambda _: None, on_event=said.append)
+    assert (said, site.clock.monotonic()) == ([], 0.0)
+
+
 def test_leaving_a_stream_changes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = a_run(site, Script(site, [(1.0, b"line\n")], end=9999.0), monkeypatch)
 

@@ -10,9 +10,9 @@ from runtime.errors import ConnectionLostError, SubmissionError
 from runtime.events import Event
 from runtime.jobfile import open_job
 from runtime.submit import choose, submit
-from specs.compute import AmlComputeTarget
 from specs.job import CommandJob
 from specs.outputs import StackOutputs, WorkspaceOutput
+from specs.targets import AmlComputeTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from runtime.events import Event
 from runtime.jobfile import open_job
 from runtime.submit import choose, submit
 from specs.base import EMULATOR_SUBSCRIPTION_ID
-from specs.compute import LocalTarget, VirtualMachineTarget
 from specs.job import CommandJob
+from specs.targets import LocalTarget, VirtualMachineTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

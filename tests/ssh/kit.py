@@ -28,7 +28,7 @@ from runtime.errors import TrainyardError
 from runtime.retry import Policy
 from runtime.site import Options, Site, open_site
 from runtime.submit import submit
-from specs.compute import VirtualMachineTarget
+from specs.targets import VirtualMachineTarget
 from tests.runtime import kit
 
 if TYPE_CHECKING:

@@ -211,3 +211,12 @@ def test_a_machine_that_is_away_is_waited_for_once_however_many_ask(
     machine.start()
     assert host.ask({"do": "hello"}).said == {}
     host.close()
+
+
+def test_a_machine_that_is_waited_for_is_said_to_be_away_once(machine: kit.Machine, user: str) -> None:
+    machine.kill()
+    host = hosts.Host(kit.door(machine), ssh.Account, SYSTEM)
+    host.policy, said = Policy(total_s=0.5, first_s=0.1), list[str]()
+    host.on_wait = said.append
+    assert kit.message(lambda: host.ask({"do": "hello"})) == said[0]
+    assert said == [f"gpu-box (127.0.0.1:{machine.port}): Connection refused"]

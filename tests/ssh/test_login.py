@@ -15,7 +15,7 @@ from emulator.ssh import Server, Servers
 from runtime import ssh
 from runtime.errors import RefusedError
 from runtime.retry import Policy
-from specs.compute import VirtualMachineTarget
+from specs.targets import VirtualMachineTarget
 from tests.runtime import kit as runtime_kit
 from tests.ssh import kit
 from tests.ssh.proxy import Proxy

@@ -263,3 +263,10 @@ def test_two_clones_may_use_one_name_but_not_one_folder(client: kit.Client, tmp_
             f"({client.machine.run_dir('same-name')}). Submit again, or choose another name"
         )
         assert runs.find_run(other.project, "same-name", site=open_site(other.project)).state == "Failed"
+
+
+def test_a_remote_input_given_directly_is_its_address_there_too(client: kit.Client, tmp_path: Path) -> None:
+    address = "https://team.blob.core.windows.net/sets/a.csv"
+    given = {"a": {"type": "uri_file", "path": address, "mode": "direct"}}
+    run = finished(client.submit(kit.a_job(tmp_path / "job", "echo ${{inputs.a}}", inputs=given)))
+    assert kit.log_of(run) == f"{address}\n".encode()

@@ -14,8 +14,8 @@ import pytest
 from runtime import blobs, outputs
 from runtime.records import STATES
 from runtime.v1 import CondaDependencies, Experiment, ScriptRunConfig, V1Note, Workspace
-from specs.compute import VirtualMachineTarget
 from specs.stack import LOCAL
+from specs.targets import VirtualMachineTarget
 from tests.runtime import kit
 from tests.v1.kit import ECHO
 

@@ -65,6 +65,7 @@ def test_a_v1_script_runs_here_and_everything_comes_back(
     assert capfd.readouterr().out == f"RunId: {run.id}\ntrained\n"
     assert (details.status, details["target"], run.get_status()) == ("Completed", "local", "Completed")
     assert details.environment == f"user-managed: {sys.executable}"
+    assert repr(run) == f"Run(Experiment: digits,\nId: {run.id},\nType: azureml.scriptrun,\nStatus: Completed)"
     with pytest.raises(AttributeError, match="the details have no state; they have: runId, target, status"):
         _ = details.state
     assert run.get_metrics() == {"accuracy": [0.5, 0.972], "epochs": 2.0}

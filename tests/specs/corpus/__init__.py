@@ -24,12 +24,12 @@ from pathlib import Path
 
 from specs.base import fixed
 from specs.checks import check_stack, examine
-from specs.compute import AmlComputeTarget, ComputeInstanceTarget, VirtualMachineTarget
 from specs.deployed import Deployed
 from specs.loader import parse, validate
 from specs.outputs import StackOutputs, WorkspaceOutput
 from specs.problems import Problem, SpecError
 from specs.stack import StackSpec
+from specs.targets import AmlComputeTarget, ComputeInstanceTarget, VirtualMachineTarget
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.txt"))
