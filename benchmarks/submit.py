@@ -101,8 +101,8 @@ def measure(yard: Yard, rounds: int) -> dict[str, dict[str, list[float]]]:
                         file.write(f"print({number}, {way!r})\n")
                 accepted, ended, name = once(yard.project.root, line, environment)
                 if number:
-                    taken.setdefault(case, {}).setdefault(way, []).append(accepted)
-                    taken.setdefault(f"{case}, process ended", {}).setdefault(way, []).append(ended)
+                    taken.setdefault(case, {one: [] for one in ways})[way].append(accepted)
+                    taken.setdefault(f"{case}, process ended", {one: [] for one in ways})[way].append(ended)
                 if (state := settle(yard, name)) != "Completed":
                     sys.exit(f"{name}, submitted by {way}, is {state}")
     return taken

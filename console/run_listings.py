@@ -88,7 +88,7 @@ def run(found: Run, facts: Facts | None = None) -> list[str]:
     """Show one run, a fact a line; `facts`: what had to be asked for."""
     lines = [f"  {label:<{LABEL}}{value}" for label, value in head(found) if value]
     lines += section("attempts", attempts(found))
-    lines += section("parameters", sorted(found.record.parameters.items()))
+    lines += section("parameters", sorted(found.record.all_parameters.items()))
     lines += section("code", [(name.removeprefix("git "), value) for name, value in git_of(found.record.git).items()])
     lines += section("metrics", [(name, f"{value:.6g}") for name, value in sorted(found.metrics.items())])
     if facts is None:

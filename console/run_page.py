@@ -185,7 +185,7 @@ def tables(run: Run, facts: run_facts.Facts) -> list[Table]:
     fidelity = [("fidelity", FIDELITY[run.record.fidelity])] if run.record.fidelity else []
     return [
         Table("Run", [row for row in head if row[0] not in apart]),
-        Table("Parameters", sorted(run.record.parameters.items())),
+        Table("Parameters", sorted(run.record.all_parameters.items())),
         Table("Environment", [*(row for row in known if row[1]), *fidelity]),
         Table("Code", [(name.removeprefix("git "), value) for name, value in git_of(run.record.git).items()]),
         Table("Tags", sorted(facts.tags.items())),

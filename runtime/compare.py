@@ -95,7 +95,7 @@ class Comparison:
 
 def compare(records: Sequence[Record]) -> Comparison:
     """Compare runs, in the order given."""
-    parameters = _table([record.parameters for record in records])
+    parameters = _table([record.all_parameters for record in records])
     facts = _table([facts_of(record) for record in records])
     names = dict.fromkeys(name for record in records for name in sorted(record.metrics))
     return Comparison(

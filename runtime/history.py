@@ -146,6 +146,13 @@ def metrics(site: Site, record: Record) -> Metrics:
     return {wire.text(wire.obj(item).get("key")): number(wire.obj(item).get("value")) for item in listed}
 
 
+def params(site: Site, record: Record) -> dict[str, str]:
+    """Return the parameters that the current attempt logged (MLflow runs/get)."""
+    found = _mlflow(site, record, "runs/get", {"run_id": latest(record)})
+    listed = map(wire.obj, wire.items(wire.at(found, "run", "data", "params")))
+    return {wire.text(item.get("key")): wire.text(item.get("value")) for item in listed}
+
+
 def series(site: Site, record: Record, key: str) -> list[Point]:
     """Return every value of one metric, of every attempt in order (MLflow metrics/get-history)."""
     jobs = [*(attempt.job for attempt in record.attempts), record.job_name]

@@ -182,7 +182,7 @@ class Host:
         if code is None:
             return
         if code == NOT_FOUND:
-            words = "it has no python3 on the PATH of an SSH command"
+            words = "it has no python3 on the PATH of an SSH command. Install it there (apt-get install python3)"
         last = words.splitlines()[-1] if words else f"the command ended with exit code {code}"
         raise TargetError(f"{self.door.where} can't run jobs: {last}")
 

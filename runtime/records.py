@@ -94,8 +94,10 @@ class Record(BaseModel):
     """Why the state is what it is, where that needs words."""
     metrics: dict[str, float] = {}
     """Last value by name."""
+    params: dict[str, str] = {}
+    """What the job logged as MLflow parameters; read once it has ended."""
     metrics_final: bool = False
-    """The metrics were read after the end."""
+    """The metrics and params were read after the end."""
     cancel_requested: bool = False
     cancel_sent: bool = False
     attempt: int = 1
@@ -117,6 +119,11 @@ class Record(BaseModel):
     """How true the environment is to the job file; None where the service builds it."""
     machine: Machine | None = None
     """Of a run on a VirtualMachine."""
+
+    @property
+    def all_parameters(self) -> dict[str, str]:
+        """The inputs that are values, and what the job logged of its own."""
+        return {**self.params, **self.parameters}
 
     @property
     def job_name(self) -> str:

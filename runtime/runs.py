@@ -206,14 +206,17 @@ def with_metrics(run: Run) -> Run:
     if (record.phase != "acknowledged" and not record.attempts) or record.lost:
         return run
     try:
-        found = submitters.of(record.kind).metrics(run.site, record) or record.metrics
+        driver = submitters.of(record.kind)
+        found, logged = driver.metrics(run.site, record) or record.metrics, record.params
+        if record.terminal:
+            logged = driver.params(run.site, record)
         if record.attempt > 1:  # an attempt that goes on logs only what is new
             found = {**record.metrics, **found}
     except RefusedError as refused:
         if not (record.terminal and histories.is_gone(refused)):
             raise
-        found = record.metrics  # nobody can tell more than what was last seen
-    kept = run.site.store.update(record.id, metrics=found, metrics_final=record.terminal) or record
+        found, logged = record.metrics, record.params  # nobody can tell more than what was last seen
+    kept = run.site.store.update(record.id, metrics=found, params=logged, metrics_final=record.terminal) or record
     return replace(run, record=kept.model_copy(update={"duration_s": kept.duration_s or record.duration_s}))
 
 

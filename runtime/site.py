@@ -146,6 +146,10 @@ class Submitter(Protocol):
         """Return the last value of each metric."""
         ...
 
+    def params(self, site: Site, record: Record) -> dict[str, str]:
+        """Return the MLflow parameters that the job logged."""
+        ...
+
     def history(self, site: Site, record: Record, key: str) -> list[Point]:
         """Return every value of one metric, in the order of logging."""
         ...

@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runtime.events import size
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,5 +50,5 @@ def too_large(files: Sequence[File]) -> tuple[str, ...]:
     if total <= LARGE_BYTES:
         return ()
     largest = sorted(files, key=lambda file: (-file.size, file.path))[:_LARGEST]
-    listed = ", ".join(f"{file.path} ({file.size / 1e6:,.1f} MB)" for file in largest)
+    listed = ", ".join(f"{file.path} ({size(file.size)})" for file in largest)
     return (f"the snapshot has {total / 1e6:,.0f} MB; data belongs in inputs, not in code. Largest: {listed}",)

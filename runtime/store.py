@@ -50,7 +50,7 @@ _LEASES = (
     "CREATE TABLE leases (run TEXT PRIMARY KEY COLLATE NOCASE, owner TEXT NOT NULL, folder TEXT NOT NULL, "
     "boot TEXT NOT NULL, until REAL NOT NULL)"
 )
-_METRICS_ONLY = frozenset({"metrics", "metrics_final"})
+_METRICS_ONLY = frozenset({"metrics", "params", "metrics_final"})
 
 
 class Lease(NamedTuple):

@@ -41,7 +41,7 @@ SETTLE_S = 10.0
 """How long an unanswered PUT is asked after."""
 LATE_S = 60.0
 """A job that isn't there so long after an unanswered PUT was never accepted."""
-metrics, history, files = histories.metrics, histories.series, histories.files
+metrics, params, history, files = histories.metrics, histories.params, histories.series, histories.files
 
 
 def check(source: JobFile, target: Target, _project: Project, options: Options) -> None:

@@ -193,6 +193,11 @@ def metrics(site: Site, record: Record) -> Metrics:
     return reading.last_metrics(site.store.attempt_folder(record))
 
 
+def params(site: Site, record: Record) -> dict[str, str]:
+    """Return the parameters that the job logged."""
+    return reading.params(site.store.attempt_folder(record))
+
+
 def history(site: Site, record: Record, key: str) -> list[Point]:
     """Return every value of one metric."""
     found = reading.metrics(site.store.attempt_folder(record))

@@ -330,6 +330,12 @@ def metrics(site: Site, record: Record) -> Metrics:
     return {key: float(wire.text(value)) for key, value in wire.obj(said.get("metrics")).items()}
 
 
+def params(site: Site, record: Record) -> dict[str, str]:
+    """Return the parameters that the job logged."""
+    said = hosts.of_record(site, record).ask(_request(record, "look")).said
+    return {key: wire.text(value) for key, value in wire.obj(said.get("params")).items()}
+
+
 def history(site: Site, record: Record, key: str) -> list[Point]:
     """Return every value of one metric."""
     return [point for _, point in points(site, record, key)]

@@ -77,6 +77,9 @@ class Told:
     def history(self, _site: Site, _record: Record, key: str) -> list[Point]:
         return self.series.get(key, [])
 
+    def params(self, _site: Site, _record: Record) -> dict[str, str]:
+        return {}
+
     def metrics(self, _site: Site, _record: Record) -> dict[str, float]:
         return {name: points[-1].value for name, points in self.series.items()}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from node import launch, layout, processes
 from runtime import hosts
 from runtime.errors import NotFoundError
 from runtime.runs import Run, find_run, observe
@@ -88,6 +91,25 @@ def test_looking_at_a_run_whose_supervisor_is_about_to_start_does_not_end_it(lin
     after, _ = observe(Run(fresh, site))
     reason = "the submission was interrupted before the run started; nothing ran. Submit it again"
     assert (after.state, after.record.reason, (folder / "cancel").exists()) == ("Failed", reason, True)
+
+
+@pytest.mark.processes
+def test_a_starter_that_is_killed_when_its_child_has_the_run_did_start_it(tmp_path: Path) -> None:
+    layout.create(tmp_path, {"run_id": "digits", "command": "true"})
+    (tmp_path / layout.SUPERVISOR_LOG).touch()
+    held = processes.acquire(tmp_path / layout.LOCK)
+    assert held is not None
+    killed(tmp_path).begin()
+    os.close(held)
+    with pytest.raises(launch.LaunchError) as raised:
+        killed(tmp_path).begin()
+    assert str(raised.value) == f"the supervisor of {tmp_path.name} did not start (exit code -9): no message"
+
+
+def killed(folder: Path) -> launch.Standby:
+    """Return a process on standby that gets killed."""
+    process = subprocess.Popen(["/bin/sh", "-c", "read word; kill -9 $$"], stdin=subprocess.PIPE)
+    return launch.Standby(folder, process)
 
 
 @pytest.fixture

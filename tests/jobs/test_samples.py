@@ -63,7 +63,7 @@ def test_published_samples_run_unchanged(line: Line, target: str) -> None:
     assert (first.startswith("--iris-csv: /"), first.endswith("iris.csv"), rest) == (True, True, IRIS)
     assert {"hello-iris.py", "allreduce.py", "data"} <= set(line.logs(ended["hello-code"])[STD].split())
     mlflow = ended["hello-mlflow"]
-    assert list(mlflow.metrics) == ["hello_metric"]
+    assert (list(mlflow.metrics), mlflow.record.params) == (["hello_metric"], {"hello_param": "world"})
     assert 0 <= mlflow.metrics["hello_metric"] < 1
     assert sorted(logged(line, ended["distributed-pytorch"])) == sorted(SUMS)
     assert sorted(logged(line, ended["distributed-tensorflow"])) == ["2 worker 0", "2 worker 1"]

@@ -36,6 +36,9 @@ class Logs:
     def read_log(self, _site: Site, _record: Record, address: str, offset: int) -> bytes:
         return self.logs[address][offset : offset + 7]
 
+    def params(self, _site: Site, _record: Record) -> dict[str, str]:
+        return {}
+
     def metrics(self, _site: Site, _record: Record) -> Metrics:
         return {}
 

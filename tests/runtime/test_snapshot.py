@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime import ignore, likely_secrets, snapshot
+from runtime import ignore, likely_secrets, snapshot, snapshot_notes
 from runtime.errors import SpecError
 
 if TYPE_CHECKING:
@@ -370,3 +370,12 @@ def test_a_large_snapshot_names_its_ten_largest_files(tmp_path: Path, monkeypatc
     assert [word for word in warning.replace(",", "").split() if word.startswith("f")] == [
         f"f{number:02}" for number in range(11, 1, -1)
     ]
+
+
+def test_a_snapshot_that_should_be_data_names_its_largest_files_each_in_its_own_unit() -> None:
+    sizes = {"huge.bin": 400_000_000, "train.py": 2_048, "empty": 0}
+    files = [snapshot.File(path, size, "", executable=False, source=path) for path, size in sizes.items()]
+    assert snapshot_notes.too_large(files) == (
+        "the snapshot has 400 MB; data belongs in inputs, not in code. "
+        "Largest: huge.bin (400.0 MB), train.py (2.0 kB), empty (0 B)",
+    )

@@ -75,6 +75,9 @@ class Script:
         self.asked.append(now)
         return b"".join(line for at, line in self.lines if at <= now)[offset:]
 
+    def params(self, _site: Site, _record: Record) -> dict[str, str]:
+        return {}
+
     def metrics(self, _site: Site, _record: Record) -> Metrics:
         return {"accuracy": 0.9}
 

@@ -33,7 +33,8 @@ def test_no_python(client: kit.Client, tmp_path: Path) -> None:
     client.machine.path = str(tmp_path / "nothing")
     restarted(client)
     assert refused(client, tmp_path) == (
-        "gpu-box (HOST) can't run jobs: it has no python3 on the PATH of an SSH command"
+        "gpu-box (HOST) can't run jobs: it has no python3 on the PATH of an SSH command. "
+        "Install it there (apt-get install python3)"
     )
 
 
