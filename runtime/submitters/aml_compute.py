@@ -68,19 +68,19 @@ def launch(site: Site, submission: Submission) -> None:
     crash.point("snapshot")
     with ThreadPoolExecutor(1, thread_name_prefix="nodes") as pool:
         before = pool.submit(nodes, site, record)
-        ids = _prepare(plane, submission)
+        ids, words = _prepare(plane, submission)
     store = site.store
     current = store.get(record.id)
     if current is not None and current.cancel_requested:
         store.update(record.id, state="Canceled", reason="canceled before it was sent")
         return
     body = job_body.body(submission.source, ids, _laid_out(submission))
-    words = ids.environment.partition("/environments/")[2] or ids.environment
+    named = ids.environment.partition("/environments/")[2] or ids.environment
     store.update(
         record.id,
         phase="sending",
         sent=stamp(site.clock.now()),
-        environment=words,
+        environment=words if named.startswith(assets.ANONYMOUS) else named,
         nodes_before=before.result(),
         git=submission.git(),
     )
@@ -104,8 +104,11 @@ def send(site: Site, record: Record, body: Object) -> None:
     site.store.update(record.id, phase="acknowledged", state=state)
 
 
-def _prepare(plane: ControlPlane, submission: Submission) -> job_body.Ids:
-    """Bring code, environment and data there, several at a time. Raises the first failure."""
+def _prepare(plane: ControlPlane, submission: Submission) -> tuple[job_body.Ids, str]:
+    """Bring code, environment and data there, several at a time; return their ids, and what the environment is.
+
+    Raises the first failure.
+    """
     source, record = submission.source, submission.record
     workspace = record.workspace_id or ""
     with ThreadPoolExecutor(4, thread_name_prefix="prepare") as pool:
@@ -121,7 +124,8 @@ def _prepare(plane: ControlPlane, submission: Submission) -> job_body.Ids:
     target = "" if submission.target.kind == "Local" else submission.target.id
     compute = "" if target == workspace else target  # serverless compute has no id of its own
     known = {**submission.git(), attempts.RETRY: record.retry}
-    return job_body.Ids(compute, environment_id, code_id, uris, record.token, record.experiment, known)
+    ids = job_body.Ids(compute, environment_id, code_id, uris, record.token, record.experiment, known)
+    return ids, words
 
 
 def _laid_out(submission: Submission) -> distribution.Layout:

@@ -61,6 +61,9 @@ def test_published_samples_run_unchanged(line: Line, target: str) -> None:
     assert {name: line.files(ended[name]) for name in FILES} == FILES
     first, rest = str(said(line, ended["hello-iris-file"])).split("\n", 1)
     assert (first.startswith("--iris-csv: /"), first.endswith("iris.csv"), rest) == (True, True, IRIS)
+    if target in {"cpu-cluster", "notebook"}:
+        image = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04"
+        assert ended["hello-iris-file"].record.environment == f"{image} + environment.yml"
     assert {"hello-iris.py", "allreduce.py", "data"} <= set(line.logs(ended["hello-code"])[STD].split())
     mlflow = ended["hello-mlflow"]
     assert (list(mlflow.metrics), mlflow.record.params) == (["hello_metric"], {"hello_param": "world"})
