@@ -43,9 +43,12 @@ class FqdnRule(Spec):
     type: Literal["FQDN"]
     """ARM's rule type."""
     destination: Annotated[
-        str, worded(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", "must be a host such as pypi.org or *.pythonhosted.org")
+        str,
+        worded(
+            r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", "must be a host such as packages.example.com or *.example.com"
+        ),
     ]
-    """The host, e.g. `pypi.org` or `*.pythonhosted.org`."""
+    """The host, e.g. `packages.example.com` or `*.example.com`."""
 
 
 class PrivateEndpointDestination(Spec):

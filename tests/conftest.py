@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
 PROCESSES = (
@@ -16,6 +19,18 @@ PROCESSES = (
     "runtime/test_local.py",
     "runtime/test_models.py",
 )
+
+
+REAL = ("sshd", "ssh", "mpirun", "git")
+"""What tests run jobs with. Elsewhere a test that lacks one is skipped aloud; CI installs them (`.ci/run`)."""
+
+
+def pytest_configure() -> None:
+    """Refuse to begin in CI where a level would be skipped for want of a program."""
+    path = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin"
+    missing = [name for name in REAL if shutil.which(name, path=path) is None]
+    if os.environ.get("CI") and missing:
+        raise pytest.UsageError(f"CI runs every level, and this machine has no {', '.join(missing)}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -113,7 +113,7 @@ def test_every_option_of_a_workspace_reaches_its_place_in_the_body(render: Calla
                 "isolation_mode": "AllowOnlyApprovedOutbound",
                 "firewall_sku": "Basic",
                 "outbound_rules": {
-                    "packages": {"type": "FQDN", "destination": "pypi.org"},
+                    "packages": {"type": "FQDN", "destination": "packages.example.com"},
                     "data": {
                         "type": "PrivateEndpoint",
                         "destination": {
@@ -182,7 +182,7 @@ def test_every_option_of_a_workspace_reaches_its_place_in_the_body(render: Calla
         assert recorder.of(f"azure-native:{kind}") == []
     rules = recorder.of("azure-native:machinelearningservices:ManagedNetworkSettingsRule")
     assert {str(rule.inputs["ruleName"]): rule.inputs["properties"] for rule in rules} == {
-        "packages": {"type": "FQDN", "category": "UserDefined", "destination": "pypi.org"},
+        "packages": {"type": "FQDN", "category": "UserDefined", "destination": "packages.example.com"},
         "data": {
             "type": "PrivateEndpoint",
             "category": "UserDefined",

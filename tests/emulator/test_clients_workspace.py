@@ -40,7 +40,7 @@ workspace.managed_network = ManagedNetwork(isolation_mode=IsolationMode.ALLOW_ON
 ])
 client.workspaces.begin_update(workspace, update_dependent_resources=False).result()
 rules = client.workspace_outbound_rules
-rules.begin_create("mlw", FqdnDestination(name="pypi", destination="pypi.org")).result()
+rules.begin_create("mlw", FqdnDestination(name="pypi", destination="packages.example.com")).result()
 updated = client.workspaces.get("mlw")
 answer = {
     "updated": [updated.description, updated.tags["team"], updated.managed_network.isolation_mode],

@@ -130,7 +130,7 @@ def test_an_import_makes_inputs_that_can_be_given(ready: Arm) -> None:
 def test_a_rules_own_refresh_finds_what_others_changed_and_no_status(ready: Arm) -> None:
     deploy(ready)
     row = table.load().types["azure-native:machinelearningservices:ManagedNetworkSettingsRule"]
-    rule: dict[str, Json] = {"type": "FQDN", "destination": "pypi.org"}
+    rule: dict[str, Json] = {"type": "FQDN", "destination": "packages.example.com"}
     inputs: dict[str, Json] = {
         "resourceGroupName": "rg",
         "workspaceName": "mlw2",

@@ -304,7 +304,7 @@ def test_a_managed_network_is_provisioned_on_request_or_by_its_first_compute(rea
     assert network(ready, NEW)["status"] == {"status": "Active", "sparkReady": False}
 
 
-FQDN: dict[str, Json] = {"type": "FQDN", "destination": "pypi.org"}
+FQDN: dict[str, Json] = {"type": "FQDN", "destination": "packages.example.com"}
 BLOB: dict[str, Json] = {
     "type": "PrivateEndpoint",
     "destination": {"serviceResourceId": STORAGE, "subresourceTarget": "blob", "sparkEnabled": False},
@@ -343,7 +343,11 @@ def test_rules_are_made_listed_and_deleted_and_the_workspace_shows_them(ready: A
         ("Disabled", BLOB, "ValidationError"),
         ("AllowInternetOutbound", FQDN, "ValidationError"),
         ("AllowInternetOutbound", TAG, "ValidationError"),
-        ("AllowOnlyApprovedOutbound", {**FQDN, "destination": "https://pypi.org/simple"}, "ValidationError"),
+        (
+            "AllowOnlyApprovedOutbound",
+            {**FQDN, "destination": "https://packages.example.com/simple"},
+            "ValidationError",
+        ),
         ("AllowOnlyApprovedOutbound", {"type": "FQDN"}, "InvalidRequestContent"),
         ("AllowOnlyApprovedOutbound", {"type": "Any", "destination": "x"}, "InvalidRequestContent"),
         (

@@ -47,7 +47,7 @@ CHANGES: list[tuple[str, str, dict[str, object]]] = [
         "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {SPARE: {}}},
         "properties": {"managedNetwork": {"firewallSku": "Standard"}}}),
     (f"{ML}/managed/outboundRules/packages", "2025-12-01", {
-        "properties": {"destination": "files.pythonhosted.org"}}),
+        "properties": {"destination": "files.example.com"}}),
     (f"{ML}/managed/outboundRules/factory", "2025-12-01", {
         "properties": {"destination": {"serviceTag": "DataFactory", "protocol": "UDP", "portRanges": "53"}}}),
     (f"{ML}/managed/outboundRules/data", "2025-12-01", {"properties": {"destination": {"sparkEnabled": False}}}),

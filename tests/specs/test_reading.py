@@ -69,10 +69,10 @@ def test_a_timetable_is_read_in_the_words_of_the_file() -> None:
 
 
 def test_an_outbound_rule_is_read_by_its_type() -> None:
-    fqdn: Json = {"type": "FQDN", "destination": "pypi.org", "category": "UserDefined", "status": "Active"}
+    fqdn: Json = {"type": "FQDN", "destination": "packages.example.com", "category": "UserDefined", "status": "Active"}
     tag: Json = {"type": "ServiceTag", "destination": {"serviceTag": "X", "protocol": "TCP", "portRanges": "443"}}
     assert [shaped(rule, OutboundRule, NAMES) for rule in (fqdn, tag)] == [
-        {"type": "FQDN", "destination": "pypi.org"},
+        {"type": "FQDN", "destination": "packages.example.com"},
         {"type": "ServiceTag", "destination": {"service_tag": "X", "protocol": "TCP", "port_ranges": "443"}},
     ]
 

@@ -18,7 +18,7 @@ def test_what_is_not_said_is_closed_and_without_keys() -> None:
     assert found.identity.type == "SystemAssigned"
 
 
-@pytest.mark.parametrize("host", ["pypi.org", "*.pythonhosted.org", "a.b.c-d.example"])
+@pytest.mark.parametrize("host", ["packages.example.com", "*.example.com", "a.b.c-d.example"])
 def test_hosts_and_all_hosts_below_one_are_taken(host: str) -> None:
     assert FqdnRule(type="FQDN", destination=host).destination == host
 
