@@ -183,14 +183,15 @@ def acquire(path: Path, patience_s: float = 0.0) -> int | None:
             return fd
 
 
-def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds the lock on a file; a missing file is not locked."""
+def is_locked(path: Path, *, or_shared: bool = False) -> bool:
+    """Tell whether somebody holds the lock on a file (`or_shared`: be it shared); a missing file is not locked."""
+    mode, wanted = (os.O_RDWR, fcntl.LOCK_EX) if or_shared else (os.O_RDONLY, fcntl.LOCK_SH)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, mode | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, wanted | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -82,22 +81,9 @@ def _kept(folder: Path) -> Kept:
 
 def _is_live(folder: Path) -> bool:
     cache, key = folder.parent, folder.name
-    return processes.is_locked(cache / f"{key}.lock") or _is_used(environments.use_lock(cache, key))
-
-
-def _is_used(path: Path) -> bool:
-    """Tell whether somebody holds the lock, be it shared; a missing file is not locked."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return processes.is_locked(cache / f"{key}.lock") or processes.is_locked(
+        environments.use_lock(cache, key), or_shared=True
+    )
 
 
 def _moment(path: Path) -> float:
